@@ -1,0 +1,98 @@
+"""Layout of the 19 numbers that describe one CLEVR object as a set element.
+
+The one place that knows which feature means what. Targets and predictions are
+in [0, 1]: coordinates as (xyz + 3) / 6, one-hot categories in the label order of
+TFDS, and last a flag that tells real objects from padding.
+"""
+
+import numpy as np
+
+# Names and sizes of the groups, in order (Locatello et al., 2020, appendix).
+GROUP_SIZES = {
+    "coords": 3,
+    "size": 2,
+    "material": 2,
+    "shape": 3,
+    "color": 8,
+    "real_object": 1,
+}
+NUM_FEATURES = sum(GROUP_SIZES.values())
+
+# Values of the categories in TFDS's order; properties.json of CLEVR has another.
+CATEGORIES = {
+    "size": ("small", "large"),
+    "material": ("rubber", "metal"),
+    "shape": ("cube", "sphere", "cylinder"),
+    "color": ("gray", "blue", "brown", "yellow", "red", "green", "purple", "cyan"),
+}
+
+# The scene spans [-3, 3] on each axis.
+COORDS_SCALE = 6.0
+COORDS_OFFSET = -3.0
+
+
+def group_slices():
+    """Returns the slice of the features of every group, by name, in order."""
+    ends = np.cumsum(list(GROUP_SIZES.values())).tolist()
+    return {
+        name: slice(end - size, end)
+        for (name, size), end in zip(GROUP_SIZES.items(), ends, strict=True)
+    }
+
+
+def feature_weights(**groups):
+    """Weights for `hungarian_huber_loss` from one weight for each property group.
+
+    Args:
+        **groups: weight of a group by its name in `GROUP_SIZES`; 1 if not given.
+
+    Returns:
+        A list of 19 floats.
+
+    Raises:
+        ValueError: if a name is not that of a group.
+
+    Example:
+
+    >>> feature_weights(coords=4.0)[:5]
+    [4.0, 4.0, 4.0, 1.0, 1.0]
+    """
+    unknown = sorted(set(groups) - set(GROUP_SIZES))
+    if unknown:
+        raise ValueError(
+            f"Property groups are {', '.join(GROUP_SIZES)}. Received: {unknown}"
+        )
+    return [
+        float(groups.get(name, 1.0))
+        for name, size in GROUP_SIZES.items()
+        for _ in range(size)
+    ]
+
+
+def describe(element):
+    """One line of text for one set element, such as a slot's prediction.
+
+    Args:
+        element: array of 19 numbers in [0, 1].
+
+    Returns:
+        The likeliest value of each category and the position in CLEVR's units,
+        as in `"large red metal cube at (0.5, -1.2, 0.7)"`.
+
+    Raises:
+        ValueError: if `element` does not hold 19 numbers.
+    """
+    element = np.asarray(element, "float64")
+    if element.shape != (NUM_FEATURES,):
+        raise ValueError(
+            f"A set element holds {NUM_FEATURES} numbers. "
+            f"Received: an array of shape {element.shape}"
+        )
+    slices = group_slices()
+    size, material, shape, color = (
+        CATEGORIES[name][int(np.argmax(element[slices[name]]))]
+        for name in ("size", "material", "shape", "color")
+    )
+    coords = element[slices["coords"]] * COORDS_SCALE + COORDS_OFFSET
+    position = ", ".join(f"{value:.1f}" for value in coords)
+    return f"{size} {color} {material} {shape} at ({position})"

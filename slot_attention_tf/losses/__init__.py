@@ -1,0 +1,16 @@
+"""Losses: reconstruction error, and Huber error after Hungarian matching."""
+
+from slot_attention_tf.losses.hungarian import (
+    HungarianHuberLoss,
+    hungarian_huber_loss,
+    hungarian_huber_loss_per_example,
+)
+from slot_attention_tf.losses.reconstruction import l2_loss, l2_loss_per_example
+
+__all__ = [
+    "HungarianHuberLoss",
+    "hungarian_huber_loss",
+    "hungarian_huber_loss_per_example",
+    "l2_loss",
+    "l2_loss_per_example",
+]

@@ -1,0 +1,34 @@
+"""The layout of the 19 features of a CLEVR object."""
+
+import numpy as np
+import pytest
+
+from slot_attention_tf import clevr_properties as properties
+
+
+def test_groups_cover_the_features_in_order():
+    slices = properties.group_slices()
+    covered = np.concatenate([np.arange(19)[where] for where in slices.values()])
+    assert covered.tolist() == list(range(19))
+    assert slices["shape"] == slice(7, 10)
+    assert slices["real_object"] == slice(18, 19)
+    for name, values in properties.CATEGORIES.items():
+        assert len(values) == properties.GROUP_SIZES[name]
+
+
+def test_feature_weights():
+    weights = properties.feature_weights(coords=4.0, color=0.5)
+    assert weights == [4.0] * 3 + [1.0] * 7 + [0.5] * 8 + [1.0]
+    with pytest.raises(ValueError, match=r"coords, size, .*Received: ..colour"):
+        properties.feature_weights(colour=1.0)
+
+
+def test_describe():
+    element = np.zeros(19)
+    element[:3] = [0.5, 1.0, 0.0]
+    element[[4, 6, 9, 14, 18]] = 0.6
+    assert (
+        properties.describe(element) == "large red metal cylinder at (0.0, 3.0, -3.0)"
+    )
+    with pytest.raises(ValueError, match=r"19 numbers. Received: .*\(18,\)"):
+        properties.describe(element[1:])
