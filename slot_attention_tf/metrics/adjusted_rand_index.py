@@ -107,8 +107,22 @@ class AdjustedRandIndex(keras.metrics.Metric):
         """Number of images in the mean, as a Python integer."""
         return int(self._count)
 
-    def update_state(self, true_labels, pred_labels):
-        """Adds a batch; arguments as in `adjusted_rand_index`."""
+    def update_state(self, true_labels, pred_labels, sample_weight=None):
+        """Adds a batch.
+
+        Args:
+            true_labels: integer label maps `[B, ...]`, 0 for the background.
+            pred_labels: integer label maps of the same shape.
+            sample_weight: must be None; every image counts the same.
+
+        Raises:
+            ValueError: as in `adjusted_rand_index`, and for sample weights.
+        """
+        if sample_weight is not None:
+            raise ValueError(
+                "Every image counts the same; pass sample_weight=None. "
+                f"Received: sample_weight={sample_weight}"
+            )
         index = adjusted_rand_index(
             true_labels,
             pred_labels,

@@ -132,6 +132,12 @@ def test_metric_averages_and_counts_what_it_leaves_out():
     assert (metric.num_left_out, metric.num_counted) == (0, 0)
 
 
+def test_metric_knows_no_weights():
+    labels = np.ones([2, 3], int)
+    with pytest.raises(ValueError, match=r"sample_weight=\[1, 2\]"):
+        AdjustedRandIndex().update_state(labels, labels, [1, 2])
+
+
 def test_metric_config_round_trip():
     metric = AdjustedRandIndex(False, 5, 7, name="all_pixels")
     copy = keras.metrics.deserialize(keras.metrics.serialize(metric))
