@@ -117,7 +117,9 @@ def iterate_scenes(
         scenes = _draw_in_processes(
             (draw_scene, seed, indices, size, processes, options)
         )
-    return tqdm(scenes, total=num_scenes, unit=" scenes") if progress else scenes
+    if progress:
+        return iter(tqdm(scenes, total=num_scenes, unit=" scenes"))
+    return scenes
 
 
 def generate_scenes(

@@ -1,0 +1,186 @@
+"""What all builders of multi-object scenes share.
+
+A new dataset is a subclass of `SceneBuilder` with its features, and either a function
+that draws a scene, or the format of its public file, or both: copy `tetrominoes.py`.
+"""
+
+import abc
+import dataclasses
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from slot_attention_tf.data import records
+from slot_attention_tf.data.generators import scenes
+from slot_attention_tf.data.png import encode_png
+
+REAL = "real"
+SYNTHETIC = "synthetic"
+
+
+@dataclasses.dataclass(eq=False)
+class SceneConfig(tfds.core.BuilderConfig):
+    """Configuration of a dataset of multi-object scenes.
+
+    Args:
+        name: String, the name of the configuration; `tfds` calls the dataset
+            `<dataset>/<name>`.
+        source: `"real"`, converted from the public file, or `"synthetic"`, drawn by
+            the generator of this package.
+        num_train: Integer >= 1, the number of training scenes. `real` takes them
+            from the start of the public file.
+        num_test: Integer >= 1, the number of test scenes. `real` takes the records
+            that follow those for training; `synthetic` draws them from another
+            stream of random numbers.
+        seed: Integer in `[0, 2**31)`, the seed of `synthetic`.
+    """
+
+    source: str = SYNTHETIC
+    num_train: int = 1
+    num_test: int = 1
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.source not in (REAL, SYNTHETIC):
+            raise ValueError(
+                f"`source` must be '{REAL}' or '{SYNTHETIC}'. "
+                f"Received: source={self.source!r}"
+            )
+        for field in ("num_train", "num_test"):
+            if getattr(self, field) < 1:
+                raise ValueError(
+                    f"`{field}` must be at least 1. "
+                    f"Received: {field}={getattr(self, field)}"
+                )
+        scenes.held_out_seed(self.seed)
+
+
+class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Base class of the builders: configs, splits, and writing of scenes.
+
+    The examples keep their order: `train[:100]` is the first 100 records of the
+    public file, or the first 100 scenes of the generator. How many objects each
+    scene has is kept in `info.metadata["num_objects"][split]`, so that scenes can be
+    chosen by it without reading them; `info.metadata["config"]` has the configuration.
+    """
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = None
+    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
+    DESCRIPTION = ""
+    # Of the public file below `records.BASE_URL`, or None if there is none.
+    PUBLIC_FILE = None
+
+    @abc.abstractmethod
+    def _features(self):
+        """Returns the features of a scene, a dict for `tfds.features.FeaturesDict`."""
+
+    @abc.abstractmethod
+    def _draw_scene(self):
+        """Returns the function that draws a scene, and its options."""
+
+    def _record_format(self):
+        """Returns the `records.RecordFormat` of the public file."""
+        raise NotImplementedError(f"{self.name} has no public file.")
+
+    def _convert(self, record):
+        """Turns a parsed record of the public file into an example."""
+        return record
+
+    def _info(self):
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.DESCRIPTION,
+            features=tfds.features.FeaturesDict(self._features()),
+            homepage=self.HOMEPAGE,
+            metadata=tfds.core.MetadataDict(
+                num_objects={}, config=_own_fields(self.builder_config)
+            ),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager):
+        config = self.builder_config
+        if config.source == SYNTHETIC:
+            test_seed = scenes.held_out_seed(config.seed)
+            return {
+                "train": self._generate_examples(
+                    "train", config.num_train, self._draw(config.num_train, config.seed)
+                ),
+                "test": self._generate_examples(
+                    "test", config.num_test, self._draw(config.num_test, test_seed)
+                ),
+            }
+        path = locate_public_file(dl_manager, self.PUBLIC_FILE)
+        # One pass: the second split goes on where the first stopped.
+        examples = self._read(path, config.num_train + config.num_test)
+        return {
+            "train": self._generate_examples("train", config.num_train, examples),
+            "test": self._generate_examples("test", config.num_test, examples),
+        }
+
+    def _draw(self, num_scenes, seed):
+        draw_scene, options = self._draw_scene()
+        # A generator, so that the workers start when this split's turn has come.
+        yield from scenes.iterate_scenes(
+            draw_scene, num_scenes, seed, progress=True, **options
+        )
+
+    def _read(self, path, num_records):
+        for record in records.read_records(
+            path, self._record_format(), num_records, progress=True
+        ):
+            yield self._convert(record)
+
+    def _generate_examples(self, split, num_examples, examples):
+        num_objects = self.info.metadata["num_objects"][split] = []
+        # Beyond 1 GB TFDS sorts examples in temporary files, each a range of the
+        # 128-bit keys, and reads such a file as a whole: spread the keys over 100.
+        step = 2**128 // 1000 // -(-num_examples // 100)
+        for i in range(num_examples):
+            example = next(examples)
+            num_objects.append(int(example["visibility"][1:].sum()))
+            for key in ("image", "segmentation"):
+                example[key] = encode_png(example[key])
+            yield i * step, example
+
+
+def _own_fields(config):
+    inherited = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
+    fields = dataclasses.asdict(config)
+    return {name: value for name, value in fields.items() if name not in inherited}
+
+
+def entity_features(resolution, channels, factors):
+    """Returns the features that all datasets of scenes share, and their factors.
+
+    Args:
+        resolution: Tuple of integers, height and width.
+        channels: Integer, the number of channels of the images.
+        factors: Dict from the name of a factor to its shape, entities first.
+
+    Returns:
+        A dict for `tfds.features.FeaturesDict`.
+    """
+    return {
+        "image": tfds.features.Image(
+            shape=(*resolution, channels), encoding_format="png"
+        ),
+        "segmentation": tfds.features.Image(
+            shape=(*resolution, 1), encoding_format="png", use_colormap=True
+        ),
+        **{
+            name: tfds.features.Tensor(shape=shape, dtype=np.float32)
+            for name, shape in factors.items()
+        },
+    }
+
+
+def locate_public_file(dl_manager, name):
+    """Returns the path of a public file: that in `manual_dir`, else a download."""
+    # `dl_manager.manual_dir` insists on a directory, and here it is a choice.
+    manual_dir = dl_manager._manual_dir
+    if manual_dir is not None:
+        path = manual_dir / name.rsplit("/", 1)[-1]
+        if path.exists():
+            return path
+    return dl_manager.download(records.BASE_URL + name)

@@ -1,0 +1,146 @@
+"""Makes or converts a dataset once, and finds it again.
+
+python -m slot_attention_tf.data.prepare tetrominoes/synthetic
+python -m slot_attention_tf.data.prepare tetrominoes/real --manual_dir=DIRECTORY
+python -m slot_attention_tf.data.prepare tetrominoes/tiny --num_train=1000
+"""
+
+import argparse
+import dataclasses
+import pathlib
+
+import tensorflow_datasets as tfds
+
+from slot_attention_tf.data.builders import SceneBuilder
+
+
+def prepare(name, data_dir=None, manual_dir=None, **options):
+    """Downloads or generates a dataset, unless it is there already.
+
+    Args:
+        name: String, `<dataset>/<config>`, like `"tetrominoes/synthetic"`.
+        data_dir: Path of the directory of all datasets; `None` means that of TFDS.
+        manual_dir: Path of a directory to take a public file from if it lies there.
+        **options: With any of them, `<config>` is a new name for a configuration of
+            one's own, and these are its fields, like `num_train=1000`.
+
+    Returns:
+        The TFDS builder of the prepared dataset.
+    """
+    builder_cls, config = _resolve(name)
+    known = builder_cls.builder_configs
+    if config not in known and options:
+        config = builder_cls.builder_config_cls(name=config, **options)
+    elif options or (config and config not in known):
+        raise ValueError(
+            f"The configurations of {builder_cls.name!r} are {sorted(known)}. Options "
+            "make a new one, and need a new name. "
+            f"Received: name={name!r}, options={options}"
+        )
+    builder = builder_cls(config=config, data_dir=data_dir)
+    prepared = builder.data_path.exists()
+    if not prepared:
+        # Its bar does not know the total; the builders show one that does.
+        tfds.disable_progress_bar()
+        try:
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+            )
+        finally:
+            tfds.enable_progress_bar()
+    elif options:
+        _check_options(builder, options)
+    return builder
+
+
+def open_prepared(name, data_dir=None):
+    """Returns the TFDS builder of a dataset that was prepared before.
+
+    Args:
+        name: String, `<dataset>/<config>`, or `<dataset>` for the default config.
+        data_dir: Path of the directory of all datasets; `None` means that of TFDS.
+
+    Raises:
+        FileNotFoundError: The data is not there; says the command that makes it.
+        ValueError: There is no dataset of this name.
+    """
+    builder_cls, config = _resolve(name)
+    root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    path = root / builder_cls.name / (config or "") / str(builder_cls.VERSION)
+    if not (path / "dataset_info.json").exists():
+        option = "" if data_dir is None else f" --data_dir={data_dir}"
+        raise FileNotFoundError(
+            f"The dataset {name!r} is not in {path}. To make or download it, run\n"
+            f"    python -m slot_attention_tf.data.prepare {name}{option}"
+        )
+    return tfds.builder_from_directory(path)
+
+
+def _resolve(name):
+    """Returns the builder class and the name of the config."""
+    dataset, _, config = name.partition("/")
+    try:
+        builder_cls = tfds.builder_cls(dataset)
+    except tfds.core.DatasetNotFoundError:
+        raise ValueError(
+            f"There is no dataset {dataset!r}. This package has {known_datasets()}, "
+            f"besides those of TFDS. Received: name={name!r}"
+        ) from None
+    if not config and builder_cls.BUILDER_CONFIGS:
+        default = builder_cls.DEFAULT_BUILDER_CONFIG_NAME
+        config = default or builder_cls.BUILDER_CONFIGS[0].name
+    return builder_cls, config or None
+
+
+def known_datasets():
+    """Returns the names of this package's datasets with their configs."""
+    return sorted(
+        f"{cls.name}/{config.name}"
+        for cls in SceneBuilder.__subclasses__()
+        for config in cls.BUILDER_CONFIGS
+    )
+
+
+def _check_options(builder, options):
+    prepared = builder.info.metadata["config"]
+    asked = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+    different = {k for k, v in asked.items() if prepared.get(k) != v}
+    if different:
+        raise ValueError(
+            f"{builder.data_path} was prepared with other options: {prepared}. "
+            f"Choose another name for the configuration. Received: options={options}"
+        )
+
+
+def _parse_arguments(arguments):
+    parser = argparse.ArgumentParser(
+        prog="python -m slot_attention_tf.data.prepare",
+        description="Makes or converts a dataset once.",
+        epilog=f"Datasets: {', '.join(known_datasets())}",
+    )
+    parser.add_argument("name", help="<dataset>/<config>")
+    parser.add_argument("--data_dir", help="directory of all datasets")
+    parser.add_argument("--manual_dir", help="where a public file may lie already")
+    name = parser.parse_known_args(arguments)[0].name
+    config_cls = _resolve(name)[0].builder_config_cls
+    base = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
+    for field in dataclasses.fields(config_cls) if config_cls else ():
+        if field.name not in base:
+            parser.add_argument(
+                f"--{field.name}",
+                type=field.type if callable(field.type) else str,
+                default=argparse.SUPPRESS,
+                help=f"for a configuration of one's own; default {field.default}",
+            )
+    return vars(parser.parse_args(arguments))
+
+
+def main(arguments=None):
+    """Runs the command line."""
+    builder = prepare(**_parse_arguments(arguments))
+    sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
+    print(f"{builder.info.full_name} is in {builder.data_path}: {sizes}")
+
+
+if __name__ == "__main__":
+    main()
