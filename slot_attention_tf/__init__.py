@@ -1,0 +1,38 @@
+"""Slot Attention for Keras: layers, models, data, training and evaluation.
+
+The public names live one import deep and load on first use, so that
+`import slot_attention_tf` is quick and needs no TensorFlow under another backend.
+"""
+
+import importlib
+
+_HOME = {
+    "ConvEncoder": "layers",
+    "PixelMLPDecoder": "layers",
+    "SlotAttention": "layers",
+    "SlotInitializer": "layers",
+    "SoftPositionEmbed": "layers",
+    "SpatialBroadcastDecoder": "layers",
+    "build_grid": "layers",
+    "spatial_broadcast": "layers",
+    "spatial_flatten": "layers",
+    "SlotAttentionAutoEncoder": "models",
+    "l2_loss": "losses",
+    "hungarian_huber_loss": "losses",
+    "adjusted_rand_index": "metrics",
+    "AdjustedRandIndex": "metrics",
+}
+
+__all__ = sorted(_HOME)
+__version__ = "0.1.0"
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_HOME[name]}")
+    return getattr(module, name)
+
+
+def __dir__():
+    return sorted([*globals(), *_HOME])

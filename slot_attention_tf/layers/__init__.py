@@ -1,0 +1,25 @@
+"""Keras layers: the parts of Slot Attention and of its two models."""
+
+from slot_attention_tf.layers.conv_encoder import ConvEncoder
+from slot_attention_tf.layers.pixel_mlp_decoder import PixelMLPDecoder
+from slot_attention_tf.layers.slot_attention import SlotAttention
+from slot_attention_tf.layers.slot_initializer import SlotInitializer
+from slot_attention_tf.layers.soft_position_embed import (
+    SoftPositionEmbed,
+    build_grid,
+    spatial_broadcast,
+    spatial_flatten,
+)
+from slot_attention_tf.layers.spatial_broadcast_decoder import SpatialBroadcastDecoder
+
+__all__ = [
+    "ConvEncoder",
+    "PixelMLPDecoder",
+    "SlotAttention",
+    "SlotInitializer",
+    "SoftPositionEmbed",
+    "SpatialBroadcastDecoder",
+    "build_grid",
+    "spatial_broadcast",
+    "spatial_flatten",
+]

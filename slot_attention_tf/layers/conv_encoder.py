@@ -1,0 +1,124 @@
+"""From an image to a set of features (paper, Section 3 and Appendix E)."""
+
+import keras
+
+from slot_attention_tf.layers.arguments import (
+    as_pair,
+    as_tuple,
+    check_positive,
+    depth,
+)
+from slot_attention_tf.layers.soft_position_embed import (
+    SoftPositionEmbed,
+    spatial_flatten,
+)
+
+
+@keras.saving.register_keras_serializable(package="slot_attention_tf")
+class ConvEncoder(keras.layers.Layer):
+    """Turns images into a set of features that know their position.
+
+    Convolutions with ReLU, a soft position embedding, flattening to a set, then a
+    LayerNorm and an MLP shared by all positions.
+
+    Args:
+        resolution: Pair `(H, W)`, the size of the images.
+        filters: Integers, one per convolution: output channels.
+        kernel_size: Integer or one per convolution.
+        strides: Integer or one per convolution. The feature map has the size
+            `ceil(H / product of strides)`; see `feature_resolution`.
+        feature_size: Integer, hidden and output units of the MLP. Default: the last
+            of `filters`.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        images: Float tensor `[B, H, W, C]`.
+
+    Returns:
+        Features `[B, N, feature_size]`, one per position of the feature map, row by
+        row.
+
+    Reference: Locatello et al. 2020, Appendix E.3; sizes as in the reference release.
+    """
+
+    def __init__(
+        self,
+        resolution,
+        filters=(64, 64, 64, 64),
+        kernel_size=5,
+        strides=1,
+        feature_size=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.resolution = as_pair("resolution", resolution)
+        self.filters = as_tuple("filters", filters, depth("filters", filters))
+        self.kernel_size = as_tuple("kernel_size", kernel_size, len(self.filters))
+        self.strides = as_tuple("strides", strides, len(self.filters))
+        self.feature_size = feature_size or self.filters[-1]
+        check_positive("feature_size", self.feature_size)
+
+        height, width = self.resolution
+        for stride in self.strides:
+            height, width = -(-height // stride), -(-width // stride)
+        self.feature_resolution = (height, width)
+
+        policy = self.dtype_policy
+        self.convs = [
+            keras.layers.Conv2D(
+                *conv, padding="same", activation="relu", dtype=policy, name=f"conv_{i}"
+            )
+            for i, conv in enumerate(
+                zip(self.filters, self.kernel_size, self.strides, strict=True)
+            )
+        ]
+        self.position = SoftPositionEmbed(
+            self.filters[-1], self.feature_resolution, dtype=policy, name="position"
+        )
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=1e-3, dtype=policy, name="norm"
+        )
+        self.mlp_hidden = keras.layers.Dense(
+            self.feature_size, activation="relu", dtype=policy, name="mlp_hidden"
+        )
+        self.mlp_output = keras.layers.Dense(
+            self.feature_size, dtype=policy, name="mlp_output"
+        )
+
+    def build(self, input_shape):
+        if len(input_shape) != 4 or tuple(input_shape[1:3]) != self.resolution:
+            raise ValueError(
+                f"Images must have the shape [batch, {self.resolution[0]}, "
+                f"{self.resolution[1]}, channels]: resize them, or build the model "
+                f"for their resolution. Received: shape={tuple(input_shape)}"
+            )
+        shape = tuple(input_shape)
+        for conv in self.convs:
+            conv.build(shape)
+            shape = conv.compute_output_shape(shape)
+        self.position.build(shape)
+        features_shape = (shape[0], shape[1] * shape[2], shape[3])
+        self.norm.build(features_shape)
+        self.mlp_hidden.build(features_shape)
+        self.mlp_output.build((*features_shape[:2], self.feature_size))
+
+    def call(self, images):
+        x = images
+        for conv in self.convs:
+            x = conv(x)  # [B, H', W', filters]
+        x = spatial_flatten(self.position(x))  # [B, N, filters]
+        return self.mlp_output(self.mlp_hidden(self.norm(x)))  # [B, N, feature_size]
+
+    def compute_output_shape(self, input_shape):
+        height, width = self.feature_resolution
+        return (input_shape[0], height * width, self.feature_size)
+
+    def get_config(self):
+        config = {
+            "resolution": self.resolution,
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "feature_size": self.feature_size,
+        }
+        return {**super().get_config(), **config}

@@ -1,0 +1,302 @@
+"""The Slot Attention module (paper, Algorithm 1)."""
+
+import keras
+from keras import ops
+
+from slot_attention_tf.layers.arguments import check_positive
+from slot_attention_tf.layers.slot_initializer import SlotInitializer
+
+
+@keras.saving.register_keras_serializable(package="slot_attention_tf")
+class SlotAttention(keras.layers.Layer):
+    """Binds a set of input features to a set of slots by iterative attention.
+
+    In each of `T` iterations slots compete for every input through a softmax over
+    slots, take the weighted mean of the inputs they won, and update themselves by a
+    GRU followed by a residual MLP. The result does not depend on the order of the
+    inputs and follows any permutation of the initial slots (Proposition 1).
+
+    Attention is computed in float32 under mixed precision: with thousands of inputs
+    its normalised weights, and `epsilon`, are too small for float16.
+
+    Args:
+        num_iterations: Integer `T`, at least 1. The paper trains with 3.
+        num_slots: Integer `K`, at least 1.
+        slot_size: Integer `D`, at least 1: size of slots, queries, keys and values.
+        mlp_hidden_size: Integer, at least 1: hidden units of the residual MLP.
+        epsilon: Positive float added to the attention before it is normalised over
+            the inputs.
+        implicit_differentiation: Boolean. If `True`, gradients flow through the last
+            iteration only (Chang et al. 2022): a step costs less memory and time.
+            The initial slots still receive a gradient, by a straight-through path.
+            The paper's method is `False`.
+        slot_initializer: Optional layer called as `slot_initializer(inputs,
+            num_slots=K)` that returns initial slots `[B, K, D]`. Default: a
+            `SlotInitializer`.
+        seed: Optional integer, the seed of the default `slot_initializer`.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Float tensor `[B, N, D_in]`, a set of `N` features.
+        num_slots: Optional integer that replaces the layer's `num_slots`.
+        num_iterations: Optional integer that replaces the layer's `num_iterations`.
+        initial_slots: Optional tensor `[B, K, D]` to start from instead of samples.
+        mask: Optional boolean tensor `[B, N]`, `True` for inputs that exist: masked
+            inputs have no influence, so sets of different sizes may share a batch.
+            Default: the Keras mask of `inputs`, if they carry one.
+        return_attention: Boolean. If `True`, the attention is returned as well.
+
+    Returns:
+        Slots `[B, K, D]` in the compute dtype; with `return_attention=True` the tuple
+        `(slots, attention)`, attention `[B, T, N, K]` float32, one map per iteration,
+        summing to 1 over the `K` slots (to 0 for masked inputs).
+
+    Example:
+
+    >>> features = np.random.normal(size=(2, 100, 32))
+    >>> layer = SlotAttention(3, num_slots=7, slot_size=64, mlp_hidden_size=128)
+    >>> layer(features).shape
+    (2, 7, 64)
+    >>> layer(features, num_slots=11, num_iterations=5).shape
+    (2, 11, 64)
+
+    Reference: Locatello et al., "Object-Centric Learning with Slot Attention",
+    NeurIPS 2020, Section 2.1 and Algorithm 1.
+    """
+
+    def __init__(
+        self,
+        num_iterations,
+        num_slots,
+        slot_size,
+        mlp_hidden_size,
+        epsilon=1e-8,
+        implicit_differentiation=False,
+        slot_initializer=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive("num_iterations", num_iterations)
+        check_positive("num_slots", num_slots)
+        check_positive("slot_size", slot_size)
+        check_positive("mlp_hidden_size", mlp_hidden_size)
+        if not epsilon > 0:
+            raise ValueError(f"`epsilon` must be positive. Received: epsilon={epsilon}")
+        self.num_iterations = num_iterations
+        self.num_slots = num_slots
+        self.slot_size = slot_size
+        self.mlp_hidden_size = mlp_hidden_size
+        self.epsilon = epsilon
+        self.implicit_differentiation = implicit_differentiation
+        self.seed = seed
+
+        policy = self.dtype_policy
+        self.slot_initializer = slot_initializer or SlotInitializer(
+            slot_size, seed=seed, dtype=policy, name="slot_initializer"
+        )
+        self.norm_inputs = _layer_norm("norm_inputs", policy)
+        self.norm_slots = _layer_norm("norm_slots", policy)
+        self.norm_mlp = _layer_norm("norm_mlp", policy)
+        self.project_q = _projection(slot_size, "project_q", policy)
+        self.project_k = _projection(slot_size, "project_k", policy)
+        self.project_v = _projection(slot_size, "project_v", policy)
+        self.gru = keras.layers.GRUCell(slot_size, dtype=policy, name="gru")
+        self.mlp_hidden = keras.layers.Dense(
+            mlp_hidden_size, activation="relu", dtype=policy, name="mlp_hidden"
+        )
+        self.mlp_output = keras.layers.Dense(slot_size, dtype=policy, name="mlp_output")
+
+    def build(self, input_shape):
+        if len(input_shape) != 3:
+            raise ValueError(
+                "`inputs` of SlotAttention must have rank 3: [batch, inputs, features] "
+                "(flatten a feature map with `spatial_flatten`). "
+                f"Received: inputs.shape={tuple(input_shape)}"
+            )
+        slots_shape = (None, None, self.slot_size)
+        self.slot_initializer.build(input_shape)
+        self.norm_inputs.build(input_shape)
+        self.project_k.build(input_shape)
+        self.project_v.build(input_shape)
+        self.norm_slots.build(slots_shape)
+        self.project_q.build(slots_shape)
+        self.gru.build((None, self.slot_size))
+        self.norm_mlp.build(slots_shape)
+        self.mlp_hidden.build(slots_shape)
+        self.mlp_output.build((None, None, self.mlp_hidden_size))
+
+    def call(
+        self,
+        inputs,
+        num_slots=None,
+        num_iterations=None,
+        initial_slots=None,
+        mask=None,
+        return_attention=False,
+    ):
+        """Runs Algorithm 1; see the class for arguments and results."""
+        num_slots, num_iterations = self._resolve(
+            num_slots, num_iterations, initial_slots
+        )
+        if mask is None:
+            # Keras passes the mask of `inputs` only if they are the only tensor.
+            mask = getattr(inputs, "_keras_mask", None)
+        if mask is not None:
+            mask = ops.expand_dims(ops.cast(mask, "bool"), -1)  # [B, N, 1]
+            # Padding may hold anything, NaN included, which a zero weight keeps.
+            inputs = ops.where(mask, inputs, ops.zeros_like(inputs))
+
+        inputs = self.norm_inputs(inputs)
+        keys = self.project_k(inputs)  # [B, N, D]
+        values = self.project_v(inputs)  # [B, N, D]
+
+        if initial_slots is None:
+            initial_slots = self.slot_initializer(inputs, num_slots=num_slots)
+        slots = initial_slots = ops.cast(initial_slots, self.compute_dtype)
+
+        attention = []
+        for iteration in range(num_iterations):
+            if self.implicit_differentiation and iteration == num_iterations - 1:
+                # Constant in value, but the identity to the gradient of the start.
+                slots = ops.stop_gradient(slots - initial_slots) + initial_slots
+            slots, attention_map = self.step(slots, keys, values, mask)
+            attention.append(attention_map)
+
+        if return_attention:
+            return slots, ops.stack(attention, axis=1)  # [B, T, N, K]
+        return slots
+
+    def step(self, slots, keys, values, mask=None):
+        """One iteration of Algorithm 1 (lines 5 to 10).
+
+        Args:
+            slots: Tensor `[B, K, D]`.
+            keys: Tensor `[B, N, D]`, `project_k` of the normalised inputs.
+            values: Tensor `[B, N, D]`, `project_v` of the normalised inputs.
+            mask: Optional boolean tensor `[B, N, 1]`, `True` for inputs that exist.
+
+        Returns:
+            The tuple `(slots, attention)`: slots `[B, K, D]`, attention `[B, N, K]`.
+        """
+        slots_prev = slots
+        slots = self.norm_slots(slots)
+        queries = self.project_q(slots)  # [B, K, D]
+
+        attention = self._compete(queries, keys)  # [B, N, K]
+        if mask is not None:
+            attention = ops.where(mask, attention, ops.zeros_like(attention))
+        updates = self._weighted_mean(attention, values, mask)  # [B, K, D]
+
+        slots = self._gru(updates, slots_prev)
+        slots = slots + self.mlp_output(self.mlp_hidden(self.norm_mlp(slots)))
+        return slots, attention
+
+    def _compete(self, queries, keys):
+        """Softmax over slots: every input distributes itself among the slots."""
+        queries = ops.cast(queries, self._attention_dtype) * self.slot_size**-0.5
+        keys = ops.cast(keys, self._attention_dtype)
+        logits = ops.matmul(keys, ops.transpose(queries, (0, 2, 1)))  # [B, N, K]
+        return ops.softmax(logits, axis=-1)
+
+    def _weighted_mean(self, attention, values, mask):
+        """Mean of the values of all inputs, weighted by each slot's attention."""
+        weights = attention + self.epsilon
+        if mask is not None:
+            weights = ops.where(mask, weights, ops.zeros_like(weights))
+        # A set without any input has no mean: its slots see an update of zero.
+        weights = ops.divide_no_nan(weights, ops.sum(weights, axis=1, keepdims=True))
+        values = ops.cast(values, self._attention_dtype)
+        updates = ops.matmul(ops.transpose(weights, (0, 2, 1)), values)  # [B, K, D]
+        return ops.cast(updates, self.compute_dtype)
+
+    def _gru(self, updates, slots_prev):
+        """Applies the GRU to every slot; a `GRUCell` takes `[B*K, D]` only."""
+        shape = ops.shape(slots_prev)
+        slots, _ = self.gru(
+            ops.reshape(updates, (-1, self.slot_size)),
+            [ops.reshape(slots_prev, (-1, self.slot_size))],
+        )
+        return ops.reshape(slots, shape)
+
+    @property
+    def _attention_dtype(self):
+        return keras.backend.result_type(self.compute_dtype, "float32")
+
+    def _resolve(self, num_slots, num_iterations, initial_slots):
+        """Number of slots and iterations of this call, checked."""
+        if initial_slots is not None:
+            shape = tuple(initial_slots.shape)
+            if len(shape) != 3 or shape[-1] != self.slot_size:
+                raise ValueError(
+                    "`initial_slots` must have the shape [batch, num_slots, "
+                    f"slot_size={self.slot_size}]. Received: "
+                    f"initial_slots.shape={shape}"
+                )
+            if num_slots not in (None, shape[1]):
+                raise ValueError(
+                    "`num_slots` contradicts `initial_slots`; give one of them. "
+                    f"Received: num_slots={num_slots}, initial_slots.shape={shape}"
+                )
+            num_slots = shape[1]
+        elif num_slots is None:
+            num_slots = self.num_slots
+        if num_iterations is None:
+            num_iterations = self.num_iterations
+        if num_slots is not None:  # Unknown in a graph with any number of slots.
+            check_positive("num_slots", num_slots)
+        check_positive("num_iterations", num_iterations)
+        return num_slots, num_iterations
+
+    def compute_mask(self, inputs, previous_mask=None):
+        # The mask belongs to the inputs: slots exist all.
+        return None
+
+    def compute_output_spec(
+        self,
+        inputs,
+        num_slots=None,
+        num_iterations=None,
+        initial_slots=None,
+        mask=None,
+        return_attention=False,
+    ):
+        k, t = self._resolve(num_slots, num_iterations, initial_slots)
+        batch, n = inputs.shape[:2]
+        slots = keras.KerasTensor((batch, k, self.slot_size), dtype=self.compute_dtype)
+        if not return_attention:
+            return slots
+        attention = keras.KerasTensor((batch, t, n, k), dtype=self._attention_dtype)
+        return slots, attention
+
+    def get_config(self):
+        config = {
+            "num_iterations": self.num_iterations,
+            "num_slots": self.num_slots,
+            "slot_size": self.slot_size,
+            "mlp_hidden_size": self.mlp_hidden_size,
+            "epsilon": self.epsilon,
+            "implicit_differentiation": self.implicit_differentiation,
+            "slot_initializer": keras.saving.serialize_keras_object(
+                self.slot_initializer
+            ),
+            "seed": self.seed,
+        }
+        return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        config["slot_initializer"] = keras.saving.deserialize_keras_object(
+            config["slot_initializer"]
+        )
+        return cls(**config)
+
+
+def _layer_norm(name, policy):
+    # 1e-3, the default of Keras, is what the reference release trains with.
+    return keras.layers.LayerNormalization(epsilon=1e-3, dtype=policy, name=name)
+
+
+def _projection(units, name, policy):
+    return keras.layers.Dense(units, use_bias=False, dtype=policy, name=name)

@@ -1,0 +1,65 @@
+"""Where slots start: samples of one learned Gaussian (paper, Section 2.1)."""
+
+import keras
+from keras import ops
+
+from slot_attention_tf.layers.arguments import check_positive
+
+
+@keras.saving.register_keras_serializable(package="slot_attention_tf")
+class SlotInitializer(keras.layers.Layer):
+    """Draws initial slots from a learned Gaussian that all slots share.
+
+    `slots ~ N(mu, diag(sigma))`, with `mu` and `log_sigma` of shape `[1, 1, D]`
+    trained by gradient descent through the samples (the sample is
+    `mu + sigma * noise`). Because every slot comes from the same distribution, slots
+    are exchangeable and their number may change from call to call.
+
+    Replace it by a layer of your own with the same call signature to start slots
+    elsewhere: `SlotAttention(..., slot_initializer=my_layer)`.
+
+    Args:
+        slot_size: Integer `D`, the size of a slot, at least 1.
+        seed: Optional integer that makes the noise reproducible.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor `[B, ...]`. Only its batch size is used here.
+        num_slots: Integer `K`, at least 1.
+
+    Returns:
+        Slots `[B, K, D]` in the layer's compute dtype.
+
+    Reference: Locatello et al. 2020, Algorithm 1 (first line) and Section 2.1.
+    """
+
+    def __init__(self, slot_size, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        check_positive("slot_size", slot_size)
+        self.slot_size = slot_size
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape):
+        self.mu, self.log_sigma = (
+            self.add_weight(
+                shape=(1, 1, self.slot_size), initializer="glorot_uniform", name=name
+            )
+            for name in ("slots_mu", "slots_log_sigma")
+        )
+
+    def call(self, inputs, num_slots):
+        noise = keras.random.normal(
+            (ops.shape(inputs)[0], num_slots, self.slot_size),
+            dtype=self.compute_dtype,
+            seed=self.seed_generator,
+        )
+        return self.mu + ops.exp(self.log_sigma) * noise  # [B, K, D]
+
+    def compute_output_spec(self, inputs, num_slots):
+        shape = (inputs.shape[0], num_slots, self.slot_size)
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def get_config(self):
+        config = {"slot_size": self.slot_size, "seed": self.seed}
+        return {**super().get_config(), **config}

@@ -1,0 +1,97 @@
+"""Soft position embedding and the small reshapes around it (paper, Appendix D.1)."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from slot_attention_tf.layers.arguments import as_pair, check_positive
+
+
+def build_grid(resolution):
+    """Builds the grid of positions that `SoftPositionEmbed` projects.
+
+    Args:
+        resolution: Pair `(H, W)` of integers, at least 1.
+
+    Returns:
+        NumPy float32 array `[1, H, W, 4]`: the ramps `y, x, 1 - y, 1 - x`, each in
+        `[0, 1]` from the first to the last row or column.
+    """
+    height, width = as_pair("resolution", resolution)
+    y = np.linspace(0.0, 1.0, height, dtype=np.float32)
+    x = np.linspace(0.0, 1.0, width, dtype=np.float32)
+    ramps = np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1)  # [H, W, 2]
+    return np.concatenate([ramps, 1.0 - ramps], axis=-1)[np.newaxis]
+
+
+def spatial_flatten(x):
+    """Flattens a feature map `[B, H, W, D]` to a set of features `[B, H*W, D]`."""
+    return ops.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3]))
+
+
+def spatial_broadcast(slots, resolution):
+    """Copies each slot to every position of a grid.
+
+    Args:
+        slots: Tensor `[B, K, D]`.
+        resolution: Pair `(H, W)` of integers, at least 1.
+
+    Returns:
+        Tensor `[B*K, H, W, D]`.
+    """
+    height, width = as_pair("resolution", resolution)
+    slots = ops.reshape(slots, (-1, 1, 1, slots.shape[-1]))  # [B*K, 1, 1, D]
+    return ops.tile(slots, (1, height, width, 1))
+
+
+@keras.saving.register_keras_serializable(package="slot_attention_tf")
+class SoftPositionEmbed(keras.layers.Layer):
+    """Adds a learned linear embedding of the position to a feature map.
+
+    Args:
+        hidden_size: Integer, the number of channels of the feature map.
+        resolution: Pair `(H, W)`, the size of the feature map.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor `[B, H, W, hidden_size]`.
+
+    Returns:
+        Tensor of the shape of `inputs`.
+
+    Reference: Locatello et al. 2020, Appendix D.1.
+    """
+
+    def __init__(self, hidden_size, resolution, **kwargs):
+        super().__init__(**kwargs)
+        check_positive("hidden_size", hidden_size)
+        self.hidden_size = hidden_size
+        self.resolution = as_pair("resolution", resolution)
+        self.grid = build_grid(self.resolution)  # [1, H, W, 4]
+        self.dense = keras.layers.Dense(
+            hidden_size, dtype=self.dtype_policy, name="dense"
+        )
+
+    def build(self, input_shape):
+        expected = (*self.resolution, self.hidden_size)
+        if len(input_shape) != 4 or tuple(input_shape[1:]) != expected:
+            raise ValueError(
+                "`inputs` of SoftPositionEmbed must have the shape [batch, H, W, "
+                f"channels] with {expected} for the last three. "
+                f"Received: inputs.shape={tuple(input_shape)}"
+            )
+        self.dense.build(self.grid.shape)
+
+    def call(self, inputs):
+        return inputs + self.embedding()
+
+    def embedding(self):
+        """The embedding alone: tensor `[1, H, W, hidden_size]`."""
+        return self.dense(ops.convert_to_tensor(self.grid, dtype=self.compute_dtype))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        config = {"hidden_size": self.hidden_size, "resolution": self.resolution}
+        return {**super().get_config(), **config}

@@ -1,0 +1,234 @@
+"""Object discovery: the Slot Attention autoencoder (paper, Section 3.1)."""
+
+import keras
+from keras import ops
+
+from slot_attention_tf.layers import (
+    ConvEncoder,
+    SlotAttention,
+    SpatialBroadcastDecoder,
+)
+from slot_attention_tf.layers.arguments import as_pair, check_positive
+from slot_attention_tf.losses.reconstruction import l2_loss
+from slot_attention_tf.presets import (
+    DISCOVERY_PRESETS,
+    build_from_preset,
+    get_preset,
+)
+
+
+@keras.saving.register_keras_serializable(package="slot_attention_tf")
+class SlotAttentionAutoEncoder(keras.Model):
+    """Finds objects without labels: encodes an image to slots, decodes each slot.
+
+    Every slot is decoded to an image and a mask logit per pixel; a softmax over slots
+    turns logits into masks, which mix the images. `compile(optimizer=...)` and
+    `fit(images)` train it on its own mean squared reconstruction error.
+
+    Args:
+        resolution: Pair `(H, W)`, the size of the images.
+        num_slots: Integer `K`, at least 1; one more than the objects of an image.
+        num_iterations: Integer `T`, at least 1.
+        num_channels: Integer `C`, channels of the images.
+        slot_size: Integer `D`, the size of a slot.
+        mlp_hidden_size: Integer, hidden units of the residual MLP of the slots.
+        implicit_differentiation: Boolean, see `SlotAttention`.
+        encoder: Optional layer from images `[B, H, W, C]` to features `[B, N, F]`.
+            Default: the paper's for this resolution, see `default_encoder`.
+        decoder: Optional layer from slots `[B, K, D]` to `[B, K, H, W, C + 1]`.
+            Default: the paper's for this resolution, see `default_decoder`.
+        seed: Optional integer, the seed of the initial slots.
+        **kwargs: Passed to `keras.Model`.
+
+    Call arguments:
+        images: Float tensor `[B, H, W, C]`, values in `[-1, 1]`, any batch size.
+        num_slots: Optional integer that replaces the model's `num_slots`.
+        num_iterations: Optional integer that replaces the model's `num_iterations`.
+        initial_slots: Optional tensor `[B, K, D]` to start from instead of samples.
+        return_attention: Boolean. If `True`, the attention `[B, T, N, K]` follows as a
+            fifth output.
+
+    Returns:
+        Tuple `(recon_combined, recons, masks, slots)` of shapes `[B, H, W, C]`,
+        `[B, K, H, W, C]`, `[B, K, H, W, 1]` (summing to 1 over slots), `[B, K, D]`.
+
+    Example:
+
+    >>> model = SlotAttentionAutoEncoder.from_preset("tetrominoes")
+    >>> recon_combined, recons, masks, slots = model(np.zeros((2, 35, 35, 3)))
+    >>> masks.shape
+    (2, 4, 35, 35, 1)
+
+    Reference: Locatello et al., "Object-Centric Learning with Slot Attention",
+    NeurIPS 2020, Section 3.1 and Appendix E.3.
+    """
+
+    def __init__(
+        self,
+        resolution,
+        num_slots,
+        num_iterations,
+        num_channels=3,
+        slot_size=64,
+        mlp_hidden_size=128,
+        implicit_differentiation=False,
+        encoder=None,
+        decoder=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive("num_channels", num_channels)
+        self.resolution = as_pair("resolution", resolution)
+        self.num_slots = num_slots
+        self.num_iterations = num_iterations
+        self.num_channels = num_channels
+        self.slot_size = slot_size
+        self.mlp_hidden_size = mlp_hidden_size
+        self.implicit_differentiation = implicit_differentiation
+        self.seed = seed
+
+        policy = self.dtype_policy
+        self.encoder = encoder or default_encoder(self.resolution, dtype=policy)
+        self.slot_attention = SlotAttention(
+            num_iterations,
+            num_slots,
+            slot_size,
+            mlp_hidden_size,
+            implicit_differentiation=implicit_differentiation,
+            seed=seed,
+            dtype=policy,
+            name="slot_attention",
+        )
+        self.decoder = decoder or default_decoder(
+            self.resolution, num_channels, dtype=policy
+        )
+        # All sizes are known: a model has its weights from the start.
+        self.build((None, *self.resolution, num_channels))
+
+    def build(self, input_shape):
+        images = (None, *self.resolution, self.num_channels)
+        if tuple(input_shape[1:]) != images[1:]:
+            self._raise_wrong_shape(input_shape)
+        if not self.encoder.built:
+            self.encoder.build(images)
+        self.slot_attention.build(self.encoder.compute_output_shape(images))
+        slots = (None, self.num_slots, self.slot_size)
+        if not self.decoder.built:
+            self.decoder.build(slots)
+        decoded = tuple(self.decoder.compute_output_shape(slots))[2:]
+        expected = (*self.resolution, self.num_channels + 1)
+        if decoded != expected:
+            raise ValueError(
+                "`decoder` must give [batch, slots, height, width, channels + 1] with "
+                f"{expected} for the last three. Received: decoder output {decoded}"
+            )
+
+    def call(
+        self,
+        images,
+        num_slots=None,
+        num_iterations=None,
+        initial_slots=None,
+        return_attention=False,
+    ):
+        if tuple(images.shape[1:]) != (*self.resolution, self.num_channels):
+            self._raise_wrong_shape(images.shape)
+        features = self.encoder(images)  # [B, N, F]
+        slots, attention = self.slot_attention(
+            features,
+            num_slots=num_slots,
+            num_iterations=num_iterations,
+            initial_slots=initial_slots,
+            return_attention=True,
+        )  # [B, K, D], [B, T, N, K]
+        decoded = self.decoder(slots)  # [B, K, H, W, C+1]
+        # Masks and images of half precision would band: mix them in float32.
+        decoded = ops.cast(decoded, keras.backend.result_type(decoded.dtype, "float32"))
+        recons = decoded[..., :-1]  # [B, K, H, W, C]
+        masks = ops.softmax(decoded[..., -1:], axis=1)  # [B, K, H, W, 1]
+        recon_combined = ops.sum(recons * masks, axis=1)  # [B, H, W, C]
+        outputs = (recon_combined, recons, masks, slots)
+        return (*outputs, attention) if return_attention else outputs
+
+    def _raise_wrong_shape(self, shape):
+        raise ValueError(
+            "Images must have the shape [batch, height, width, channels] with "
+            f"{(*self.resolution, self.num_channels)} for the last three: resize "
+            "them, or build the model with their `resolution` and `num_channels`. "
+            f"Received: images.shape={tuple(shape)}"
+        )
+
+    def compile(self, optimizer="adam", loss=None, **kwargs):
+        """As `keras.Model.compile`; the loss is fixed to the reconstruction error."""
+        if loss is not None:
+            raise ValueError(
+                "SlotAttentionAutoEncoder trains on its reconstruction error: leave "
+                f"`loss` out, or override `compute_loss`. Received: loss={loss!r}"
+            )
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Mean squared error between images `x` and their reconstruction."""
+        return l2_loss(y_pred[0], ops.cast(x, y_pred[0].dtype))
+
+    def get_config(self):
+        config = {
+            "resolution": self.resolution,
+            "num_slots": self.num_slots,
+            "num_iterations": self.num_iterations,
+            "num_channels": self.num_channels,
+            "slot_size": self.slot_size,
+            "mlp_hidden_size": self.mlp_hidden_size,
+            "implicit_differentiation": self.implicit_differentiation,
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "seed": self.seed,
+        }
+        return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for part in ("encoder", "decoder"):
+            config[part] = keras.saving.deserialize_keras_object(config[part])
+        return cls(**config)
+
+    @classmethod
+    def from_preset(cls, name, **kwargs):
+        """Builds the model of a preset.
+
+        Args:
+            name: String, a name in `slot_attention_tf.presets.DISCOVERY_PRESETS`.
+            **kwargs: Arguments of the constructor that replace those of the preset.
+
+        Returns:
+            An untrained `SlotAttentionAutoEncoder`.
+        """
+        preset = get_preset(name, DISCOVERY_PRESETS)
+        return build_from_preset(cls, preset, **kwargs)
+
+
+def default_encoder(resolution, **kwargs):
+    """The paper's encoder: 64 channels from 128 pixels on, 32 below."""
+    filters = 64 if min(resolution) >= 128 else 32
+    return ConvEncoder(
+        resolution, filters=(filters,) * 4, feature_size=64, name="encoder", **kwargs
+    )
+
+
+def default_decoder(resolution, num_channels=3, **kwargs):
+    """The paper's decoder: strided from 128 pixels on, at full size below."""
+    if min(resolution) >= 128 and resolution[0] % 16 == resolution[1] % 16 == 0:
+        sizes = {
+            "broadcast_resolution": (resolution[0] // 16, resolution[1] // 16),
+            "filters": (64,) * 5,
+            "strides": (2, 2, 2, 2, 1),
+        }
+    else:
+        sizes = {"broadcast_resolution": resolution, "filters": (32,) * 3, "strides": 1}
+    return SpatialBroadcastDecoder(
+        resolution, num_channels, name="decoder", **sizes, **kwargs
+    )

@@ -1,0 +1,1 @@
+"""The training loop of both models, on `tf.distribute`; imports TensorFlow."""

@@ -1,0 +1,33 @@
+"""The random state of a model: one small integer variable per seed generator."""
+
+import contextlib
+
+import keras
+import numpy as np
+
+
+def seed_states(model):
+    """The state variables `[2]` (seed, counter) of a model's seed generators."""
+    return [
+        variable
+        for variable in model.non_trainable_variables
+        if variable.path.endswith("seed_generator_state")
+    ]
+
+
+@contextlib.contextmanager
+def fixed_randomness(model, seed=0):
+    """Inside, the model draws the same random numbers each time; then as before.
+
+    Evaluation in the course of a training run thus neither depends on the run's
+    random numbers nor changes them.
+    """
+    states = seed_states(model)
+    before = [keras.ops.convert_to_numpy(state) for state in states]
+    for state in states:
+        state.assign(np.array([seed, 0], dtype=state.dtype))
+    try:
+        yield
+    finally:
+        for state, value in zip(states, before, strict=True):
+            state.assign(value)
