@@ -1,0 +1,254 @@
+"""Rays, solids and the backdrop of CLEVR scenes.
+
+Vectors are float32 arrays whose first axis holds x, y and z. Only additions,
+products, divisions, square roots and comparisons touch arrays: these are exact to
+the last bit in IEEE arithmetic, so every platform draws the same picture. Matrix
+products and `np.sin` are not, and are avoided.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+CUBE, SPHERE, CYLINDER = 0, 1, 2
+# Radius of the rounded edges of a solid of half-extent 1.
+_BEVEL = {CUBE: 0.2, CYLINDER: 0.057}
+_BOUNDING_RADIUS = {CUBE: 1.6, SPHERE: 1.0, CYLINDER: 1.39}
+# The floor bends up into a wall along the horizontal axis `BACKDROP_AXIS`; the
+# profile is the surface's height at positions along it.
+BACKDROP_AXIS = (-0.9032, 0.4292)
+_BACKDROP_PROFILE = (
+    (4.0, 0.0), (6.5, 0.06), (9.0, 0.20), (10.8, 0.42), (12.2, 0.75),
+    (13.3, 1.16), (14.2, 1.76), (15.0, 2.68), (15.6, 3.95), (16.1, 5.7),
+    (16.5, 7.8), (17.1, 12.2), (18.1, 23.2),
+)  # fmt: skip
+# The sheet ends below the camera, so mirrors that face it see darkness there.
+_BACKDROP_START = -9.55
+
+
+def dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def normalize(a):
+    return a / np.sqrt(dot(a, a))
+
+
+def reflect(direction, normal):
+    return direction - (2 * dot(direction, normal)) * normal
+
+
+def vector(x, y, z, ndim=1):
+    """float32 vector that broadcasts against arrays of `ndim` + 1 dimensions."""
+    return np.array([x, y, z], np.float32).reshape((3,) + (1,) * ndim)
+
+
+def level_axes(position):
+    """Axes of a camera or lamp that is aimed at the origin.
+
+    Args:
+        position: three floats, not above the origin.
+
+    Returns:
+        A tuple of float64 unit vectors: to the right, up, and away from the origin.
+    """
+    back = np.array(position) / math.sqrt(sum(p * p for p in position))
+    right = np.array([-back[1], back[0], 0.0])
+    right = right / math.sqrt(right[0] ** 2 + right[1] ** 2)
+    return right, np.cross(back, right), back
+
+
+@dataclasses.dataclass(frozen=True)
+class Solid:
+    """A cube, sphere or cylinder standing on the floor.
+
+    Args:
+        shape: `CUBE`, `SPHERE` or `CYLINDER`.
+        center: three floats.
+        radius: half of the height.
+        yaw: rotation about the vertical axis, in radians.
+    """
+
+    shape: int
+    center: tuple
+    radius: float
+    yaw: float = 0.0
+
+    @property
+    def bounding_radius(self):
+        return self.radius * _BOUNDING_RADIUS[self.shape]
+
+    def to_local(self, v):
+        """Turns world directions into the frame of the solid."""
+        if self.shape == SPHERE:
+            return v
+        c, s = np.float32(math.cos(self.yaw)), np.float32(math.sin(self.yaw))
+        return np.stack([c * v[0] + s * v[1], c * v[1] - s * v[0], v[2]])
+
+    def to_world(self, v):
+        if self.shape == SPHERE:
+            return v
+        c, s = np.float32(math.cos(self.yaw)), np.float32(math.sin(self.yaw))
+        return np.stack([c * v[0] - s * v[1], s * v[0] + c * v[1], v[2]])
+
+    def localize(self, points):
+        """World points in the frame where the solid has half-extent 1."""
+        offset = points - vector(*self.center, ndim=points.ndim - 1)
+        return self.to_local(offset) * np.float32(1 / self.radius)
+
+    def hit(self, origins, directions):
+        """Distance along unit `directions` to the surface, `inf` where missed.
+
+        Args:
+            origins: float32 `[3, ...]`, outside the solid.
+            directions: float32 `[3, ...]` of unit length.
+
+        Returns:
+            float32 `[...]`.
+        """
+        o, d = self.localize(origins), self.to_local(directions)
+        if self.shape == SPHERE:
+            near, _ = _sphere_span(o, d)
+        else:
+            near, far = _hull_span(self.shape, o, d)
+            near = _march(self.shape, o, d, np.maximum(near, 0), far)
+        return np.where(near > 1e-4, near * np.float32(self.radius), np.float32(np.inf))
+
+    def blocks(self, origins, directions):
+        """True where a ray from outside meets the solid, `[...]`."""
+        return np.isfinite(self.hit(origins, directions))
+
+    def normal(self, points):
+        """Outward unit normals at surface points, `[3, ...]`."""
+        p = self.localize(points)
+        if self.shape == SPHERE:
+            return normalize(p)
+        core = np.float32(1 - _BEVEL[self.shape])
+        if self.shape == CUBE:
+            q = np.sign(p) * np.maximum(np.abs(p) - core, 0)
+        else:
+            rho = np.sqrt(p[0] * p[0] + p[1] * p[1])
+            side = np.maximum(rho - core, 0) / np.maximum(rho, np.float32(1e-6))
+            top = np.sign(p[2]) * np.maximum(np.abs(p[2]) - core, 0)
+            q = np.stack([p[0] * side, p[1] * side, top])
+        length = np.sqrt(dot(q, q))
+        # Inside the core there is no direction to tell: the point lies on no face.
+        return self.to_world(q / np.maximum(length, np.float32(1e-6)))
+
+
+def _sphere_span(o, d):
+    b = dot(o, d)
+    # The offset from the nearest point keeps precision when the ray starts far off.
+    e = o - b * d
+    h = 1 - dot(e, e)
+    root = np.sqrt(np.maximum(h, 0))
+    near = np.where(h >= 0, -b - root, np.float32(np.inf))
+    return near, root - b
+
+
+def _slab(o, d):
+    d = np.where(np.abs(d) < 1e-7, np.float32(1e-7), d)
+    inverse = 1 / d
+    middle = -o * inverse
+    half = np.abs(inverse)
+    return middle - half, middle + half
+
+
+def _hull_span(shape, o, d):
+    """Entry and exit distance of the box or cylinder of half-extent 1."""
+    z0, z1 = _slab(o[2], d[2])
+    if shape == CUBE:
+        x0, x1 = _slab(o[0], d[0])
+        y0, y1 = _slab(o[1], d[1])
+        near = np.maximum(np.maximum(x0, y0), z0)
+        far = np.minimum(np.minimum(x1, y1), z1)
+    else:
+        a = np.maximum(d[0] * d[0] + d[1] * d[1], np.float32(1e-7))
+        b = o[0] * d[0] + o[1] * d[1]
+        cross = o[0] * d[1] - o[1] * d[0]
+        h = a - cross * cross
+        root = np.sqrt(np.maximum(h, 0))
+        near = np.maximum((-b - root) / a, z0)
+        far = np.minimum((root - b) / a, z1)
+        near = np.where(h >= 0, near, np.float32(np.inf))
+    met = (near <= far) & (far > 0)
+    return np.where(met, near, np.float32(np.inf)), far
+
+
+def _signed_distance(shape, p):
+    """Distance of points to the rounded solid, exact outside."""
+    core, bevel = np.float32(1 - _BEVEL[shape]), np.float32(_BEVEL[shape])
+    if shape == CUBE:
+        x, y, z = np.abs(p) - core
+    else:
+        x = np.sqrt(p[0] * p[0] + p[1] * p[1]) - core
+        y, z = np.abs(p[2]) - core, np.float32(-1.0)
+    inside = np.minimum(np.maximum(np.maximum(x, y), z), 0)
+    x, y, z = np.maximum(x, 0), np.maximum(y, 0), np.maximum(z, 0)
+    return np.sqrt(x * x + y * y + z * z) + inside - bevel
+
+
+def _march(shape, o, d, near, far, steps=12, tolerance=2e-3):
+    """Moves the entry points of the sharp hull onto the rounded solid."""
+    near = np.array(near)
+    active = np.flatnonzero(np.isfinite(near))
+    t, end = near.reshape(-1)[active], far.reshape(-1)[active]
+    o = np.broadcast_to(o, (3,) + near.shape).reshape(3, -1)[:, active]
+    d = np.broadcast_to(d, (3,) + near.shape).reshape(3, -1)[:, active]
+    flat = near.reshape(-1)
+    for _ in range(steps):
+        gap = _signed_distance(shape, o + t * d)
+        done = gap < tolerance
+        flat[active[done]] = t[done]
+        missed = t + gap > end
+        flat[active[missed & ~done]] = np.inf
+        keep = ~(done | missed)
+        if not keep.any():
+            return near
+        active, end, t = active[keep], end[keep], t[keep] + gap[keep]
+        o, d = o[:, keep], d[:, keep]
+    # Rays that graze an edge come close without end; they count as hits.
+    flat[active] = t
+    return near
+
+
+def backdrop_hit(origins, directions):
+    """Distance to the floor and wall, and the surface's unit normals there.
+
+    The space above the sheet is convex, so a ray leaves it through the nearest of
+    the planes that make up the sheet.
+
+    Returns:
+        A tuple of float32 `[...]` (`inf` where the ray leaves the stage) and
+        float32 `[3, ...]`.
+    """
+    ax, ay = (np.float32(a) for a in BACKDROP_AXIS)
+    s, ds = ax * origins[0] + ay * origins[1], ax * directions[0] + ay * directions[1]
+    z, dz = origins[2], directions[2]
+    distance = np.full(np.broadcast_shapes(s.shape, ds.shape), np.inf, np.float32)
+    for (s0, z0), (s1, z1) in zip(
+        ((-10.0, 0.0),) + _BACKDROP_PROFILE, _BACKDROP_PROFILE, strict=False
+    ):
+        slope = np.float32((z1 - z0) / (s1 - s0))
+        height = z - np.float32(z0) - slope * (s - np.float32(s0))
+        speed = slope * ds - dz
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(speed > 1e-6, height / speed, np.float32(np.inf))
+        distance = np.minimum(distance, np.maximum(t, 0))
+    with np.errstate(invalid="ignore"):
+        at = s + distance * ds
+        top = z + distance * dz > _BACKDROP_PROFILE[-1][1]
+    distance = np.where((at < _BACKDROP_START) | top, np.float32(np.inf), distance)
+    return distance, _backdrop_normal(at)
+
+
+def _backdrop_normal(at):
+    knots = np.array([k for k, _ in _BACKDROP_PROFILE])
+    heights = np.array([h for _, h in _BACKDROP_PROFILE])
+    slopes = np.gradient(heights, knots)
+    slopes[0] = 0.0
+    slope = np.interp(at, knots, slopes).astype(np.float32)
+    length = np.sqrt(1 + slope * slope)
+    ax, ay = (np.float32(a) for a in BACKDROP_AXIS)
+    return np.stack([-slope * ax / length, -slope * ay / length, 1 / length])

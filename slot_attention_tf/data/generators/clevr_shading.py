@@ -1,0 +1,295 @@
+"""Light in CLEVR scenes: lamps, shadows, rubber and metal.
+
+Lamps and materials are those of the published scene files of CLEVR (Johnson et al.,
+2017). What a path tracer finds by chance is computed in closed form or with a few
+fixed rays: soft shadows from nine points of a lamp, light bounced off the floor as
+one constant, highlights from the GGX distribution.
+
+Arithmetic on arrays keeps to the operations named in `clevr_geometry`.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from slot_attention_tf.data.generators import clevr_geometry as geometry
+from slot_attention_tf.data.generators.clevr_geometry import dot, normalize, vector
+
+RUBBER, METAL = 0, 1
+MAX_BOUNCES = 2
+
+_FLOOR_ALBEDO = 0.754
+# Light that reaches a surface from the floor or from the wall, as a fraction of
+# what a white surface would send back.
+_BOUNCE_FLOOR, _BOUNCE_FROM_BELOW, _BOUNCE_FROM_ABOVE = 0.022, 0.20, 0.03
+_METAL_ROUGHNESS, _METAL_ROUGH_SHARE = (0.2, 0.01), 0.6
+_RUBBER_ROUGHNESS, _RUBBER_IOR, _RUBBER_GLOSS = 0.2, 1.2, 0.8
+# Half-vector offsets of the rays that sample a rough reflection, in units of the
+# roughness: four equally likely radii of GGX, a quarter turn apart.
+_ROUGH_RAYS = ((0.38, 0.0), (0.0, 0.77), (-1.29, 0.0), (0.0, -2.2))
+# A 3 x 3 grid turned by atan(1/3): its points differ in both coordinates.
+_LAMP_GRID = tuple(
+    ((3 * i - j) / 10, (i + 3 * j) / 10) for i in (-1, 0, 1) for j in (-1, 0, 1)
+)
+_SURFACE_OFFSET = np.float32(2e-3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lamp:
+    """A square area lamp aimed at the origin.
+
+    Args:
+        position: three floats.
+        size: length of a side.
+        color: three floats, linear RGB.
+        radiance: emitted towards the origin, a float.
+    """
+
+    position: tuple
+    size: float
+    color: tuple
+    radiance: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Everything that light can meet.
+
+    Args:
+        solids: sequence of `Solid`.
+        materials: sequence of `RUBBER` or `METAL`, one per solid.
+        colors: sequence of linear RGB triples, one per solid.
+        lamps: sequence of `Lamp`; the sun is always there.
+    """
+
+    solids: tuple
+    materials: tuple
+    colors: tuple
+    lamps: tuple
+
+
+# A lamp so far away that its light falls evenly.
+_SUN = Lamp((414.0, -195.0, 889.0), 160.0, (1.0, 1.0, 1.0), 18.2)
+
+
+def nearest(scene, origins, directions):
+    """Finds the solid that each ray meets first.
+
+    Args:
+        scene: a `Scene`.
+        origins: float32 `[3, n]` or `[3, 1]`.
+        directions: float32 `[3, n]` of unit length.
+
+    Returns:
+        A tuple of int64 `[n]`, 0 for none and `i + 1` for `scene.solids[i]`, and
+        float32 `[n]`, the distances (`inf` for none).
+    """
+    n = directions.shape[1]
+    labels, distance = np.zeros(n, np.int64), np.full(n, np.inf, np.float32)
+    for label, solid in enumerate(scene.solids, 1):
+        candidates = _near_ray(solid, origins, directions)
+        if not candidates.size:
+            continue
+        o = origins if origins.shape[1] == 1 else origins[:, candidates]
+        t = solid.hit(o, directions[:, candidates])
+        closer = t < distance[candidates]
+        chosen = candidates[closer]
+        labels[chosen], distance[chosen] = label, t[closer]
+    return labels, distance
+
+
+def _near_ray(solid, origins, directions, spread=0.0):
+    """Indices of the cones, `spread` wide, that meet a solid's bounding sphere."""
+    offset = vector(*solid.center) - origins
+    along = dot(offset, directions)
+    radius = np.float32(solid.bounding_radius)
+    reach = radius + np.float32(1.5 * spread) * along
+    passing = dot(offset, offset) - along * along < reach * reach
+    return np.flatnonzero(passing & (along > -radius))
+
+
+def radiance(scene, origins, directions, bounces=MAX_BOUNCES):
+    """Light that arrives along rays.
+
+    Args:
+        scene: a `Scene`.
+        origins: float32 `[3, n]`.
+        directions: float32 `[3, n]` of unit length.
+        bounces: Integer, how many reflections on metal are still followed.
+
+    Returns:
+        float32 `[3, n]`, linear RGB, unclipped.
+    """
+    labels, distance = nearest(scene, origins, directions)
+    floor, normals = geometry.backdrop_hit(origins, directions)
+    labels[(labels == 0) & ~np.isfinite(floor)] = -1
+    distance = np.where(labels == 0, floor, distance)
+    color = np.zeros_like(directions)
+
+    seen = np.flatnonzero(labels >= 0)
+    labels, d = labels[seen], directions[:, seen]
+    points = origins[:, seen] + distance[seen] * d
+    normals = normals[:, seen]
+    for label, solid in enumerate(scene.solids, 1):
+        on = labels == label
+        if on.any():
+            normals[:, on] = solid.normal(points[:, on])
+    color[:, seen] = _shade(scene, points, normals, d, labels, bounces)
+    return color
+
+
+def _shade(scene, points, normals, directions, labels, bounces):
+    grid = _LAMP_GRID if bounces == MAX_BOUNCES else _LAMP_GRID[4:5]
+    lights = _incoming(scene, points, normals, labels, grid)
+    materials = np.array((-1, *scene.materials))[labels]
+    albedo = np.array(((_FLOOR_ALBEDO,) * 3, *scene.colors), np.float32)[labels].T
+
+    diffuse = sum(irradiance * color for irradiance, color, *_ in lights)
+    diffuse = diffuse * np.float32(1 / math.pi) + _bounced(
+        scene, points, normals, labels
+    )
+    result = albedo * diffuse
+    for material, shade in ((RUBBER, _rubber), (METAL, _metal)):
+        on = np.flatnonzero(materials == material)
+        if on.size:
+            lights_on = [(e[on], color, to[:, on], s) for e, color, to, s in lights]
+            at = points[:, on], normals[:, on], directions[:, on], albedo[:, on]
+            result[:, on] = shade(scene, at, result[:, on], lights_on, bounces)
+    return result
+
+
+def _incoming(scene, points, normals, labels, grid):
+    """Direct light at surface points.
+
+    Returns:
+        A list over lamps of tuples: irradiance with shadows `[n]`, colour `[3, 1]`,
+        direction to the lamp `[3, n]` and half its angular size.
+    """
+    lights = []
+    for lamp in (*scene.lamps, _SUN):
+        side, up, back = geometry.level_axes(lamp.position)
+        to_lamp = vector(*lamp.position) - points
+        squared = dot(to_lamp, to_lamp)
+        length = np.sqrt(squared)
+        to_lamp = to_lamp / length
+        facing = np.maximum(dot(normals, to_lamp), 0)
+        emitted = np.maximum(dot(vector(*back), to_lamp), 0)
+        power = np.float32(lamp.radiance * lamp.size**2)
+        irradiance = power * facing * emitted / squared
+        targets = [
+            np.array(lamp.position) + lamp.size * (u * side + v * up) for u, v in grid
+        ]
+        spread = lamp.size / 2 / math.sqrt(sum(p * p for p in lamp.position))
+        shaded = np.where(facing > 0, labels, -1)
+        lit = _lit_fraction(scene, points, shaded, to_lamp, targets, spread)
+        lights.append((irradiance * lit, vector(*lamp.color), to_lamp, spread))
+    return lights
+
+
+def _lit_fraction(scene, points, labels, to_lamp, targets, spread):
+    """Share of the lamp points `targets` that surface points can see, `[n]`.
+
+    Points with a negative label face away, and need no answer.
+    """
+    towards = np.flatnonzero(labels >= 0)
+    blocked = np.zeros((len(targets), points.shape[1]), bool)
+    p, d = points[:, towards], to_lamp[:, towards]
+    for label, solid in enumerate(scene.solids, 1):
+        near = _near_ray(solid, p, d, spread)
+        # A convex solid has no shadow on itself other than its far side.
+        near = near[labels[towards[near]] != label]
+        if not near.size:
+            continue
+        chosen, at = towards[near], p[:, near]
+        for i, target in enumerate(targets):
+            ray = normalize(vector(*target) - at)
+            blocked[i, chosen] |= solid.blocks(at, ray)
+    hidden = np.count_nonzero(blocked, axis=0).astype(np.float32)
+    return 1 - hidden * np.float32(1 / len(targets))
+
+
+def _bounced(scene, points, normals, labels):
+    """Light from all around, less what nearby solids take away, `[n]`."""
+    up = normals[2]
+    light = (1 - up) * np.float32(_BOUNCE_FROM_BELOW / 2)
+    light += (1 + up) * np.float32(_BOUNCE_FROM_ABOVE / 2)
+    light = np.where(labels == 0, np.float32(_BOUNCE_FLOOR), light)
+    for solid in scene.solids:
+        offset = vector(*solid.center) - points
+        squared = dot(offset, offset)
+        squared = np.maximum(squared, np.float32(solid.radius**2))
+        toward = np.maximum(dot(normals, offset), 0) / np.sqrt(squared)
+        light = light * (1 - toward * np.float32(solid.radius**2) / squared)
+    return light
+
+
+def _rubber(scene, at, diffuse, lights, bounces):
+    _, normals, directions, _ = at
+    reflectance = _fresnel(-dot(normals, directions), _RUBBER_IOR)
+    gloss = _highlights(normals, directions, lights, _RUBBER_ROUGHNESS)
+    return diffuse + reflectance * (np.float32(_RUBBER_GLOSS) * gloss - diffuse)
+
+
+def _metal(scene, at, diffuse, lights, bounces):
+    points, normals, directions, albedo = at
+    rough, smooth = _METAL_ROUGHNESS
+    share = np.float32(_METAL_ROUGH_SHARE)
+    light = share * _highlights(normals, directions, lights, rough)
+    light += (1 - share) * _highlights(normals, directions, lights, smooth)
+    if not bounces:
+        return diffuse + albedo * light
+    origins = points + _SURFACE_OFFSET * normals
+    mirrored = geometry.reflect(directions, normals)
+    light += (1 - share) * radiance(scene, origins, mirrored, bounces - 1)
+    if bounces == 1:
+        return albedo * light / (1 - share)
+    first, second = _tangents(normals)
+    for u, v in _ROUGH_RAYS:
+        half = normals + np.float32(rough * u) * first + np.float32(rough * v) * second
+        ray = geometry.reflect(directions, normalize(half))
+        # A ray bent below the surface is lifted to graze it.
+        below = np.minimum(dot(ray, normals), 0)
+        ray = normalize(ray - (below - np.float32(0.02)) * normals)
+        light += share / len(_ROUGH_RAYS) * radiance(scene, origins, ray, 0)
+    return albedo * light
+
+
+def _tangents(normals):
+    x, y, z = normals
+    # Any perpendicular will do; this one is stable except for normals along -z.
+    a = 1 / (1 + np.maximum(z, np.float32(-0.999)))
+    b = -x * y * a
+    return (
+        np.stack([1 - x * x * a, b, -x]),
+        np.stack([b, 1 - y * y * a, -y]),
+    )
+
+
+def _highlights(normals, directions, lights, roughness):
+    """Mirror images of the lamps on a GGX surface, `[3, n]`."""
+    facing = np.maximum(-dot(normals, directions), np.float32(0.02))
+    total = np.zeros_like(normals)
+    for irradiance, color, to_lamp, spread in lights:
+        # A lamp of some size widens the lobe as roughness does.
+        alpha2 = np.float32(roughness**2 + (spread / 2) ** 2 + 1e-4)
+        half = normalize(to_lamp - directions)
+        h = dot(normals, half)
+        width = h * h * (alpha2 - 1) + 1
+        lobe = alpha2 / (np.float32(math.pi) * width * width)
+        toward = np.maximum(dot(normals, to_lamp), np.float32(1e-3))
+        g = _smith(facing, alpha2) * _smith(toward, alpha2)
+        total += irradiance * lobe * g / (4 * facing * toward) * color
+    return total
+
+
+def _smith(cosine, alpha2):
+    return 2 * cosine / (cosine + np.sqrt(alpha2 + (1 - alpha2) * cosine * cosine))
+
+
+def _fresnel(cosine, ior):
+    c = np.clip(cosine, 0, 1)
+    g = np.sqrt(np.float32(ior**2 - 1) + c * c)
+    a = (g - c) / (g + c)
+    b = (c * (g + c) - 1) / (c * (g - c) + 1)
+    return a * a * (1 + b * b) / 2
