@@ -74,13 +74,15 @@ def discovery_dataset(
     selected = _select_scenes(builder, split, shards, max_num_objects, num_scenes)
     shape = builder.info.features["image"].shape
     height, width = _cropped_size(shape, crop)
-    _check_arguments(batch_size, start_batch, shape, num_channels, grayscale)
+    _check_arguments(batch_size, start_batch, resolution)
+    _check_channels(shape, num_channels, grayscale)
 
     def fetch(indices):
         return _read_scenes(shards, indices, shape[-1], crop)
 
     if len(selected) * height * width * (shape[-1] + 1) <= CACHE_LIMIT_BYTES:
-        fetch = _hold_in_memory(fetch, selected, (height, width, shape[-1]))
+        size = (height, width, shape[-1])
+        fetch = _hold_in_memory(fetch, selected, size, builder.info.full_name)
         selected = np.arange(len(selected))
 
     def load(indices):
@@ -93,12 +95,20 @@ def discovery_dataset(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def _check_arguments(batch_size, start_batch, shape, num_channels, grayscale):
+def _check_arguments(batch_size, start_batch, resolution):
     if batch_size < 1 or start_batch < 0:
         raise ValueError(
             "`batch_size` must be at least 1 and `start_batch` at least 0. "
             f"Received: batch_size={batch_size}, start_batch={start_batch}"
         )
+    if resolution is not None and (len(resolution) != 2 or min(resolution) < 1):
+        raise ValueError(
+            "`resolution` must be (height, width), at least 1 each. "
+            f"Received: resolution={resolution}"
+        )
+
+
+def _check_channels(shape, num_channels, grayscale):
     stored = 1 if grayscale else shape[-1]
     if num_channels not in (stored, 3):
         raise ValueError(
@@ -206,23 +216,25 @@ def _read_scenes(shards, indices, channels, crop):
     }
     parsed = tf.io.parse_example(serialized, spec)
 
-    def decode(png, channels):
-        image = tf.io.decode_png(png, channels)
+    def decode(scene):
+        image = tf.io.decode_png(scene["image"], channels)
+        labels = tf.io.decode_png(scene["segmentation"], 1)
         if crop is not None:
             top, bottom, left, right = crop
-            image = image[top:bottom, left:right]
-        return image
+            image, labels = (x[top:bottom, left:right] for x in (image, labels))
+        return {"image": image, "segmentation": labels[..., 0]}
 
-    images = tf.map_fn(
-        lambda p: decode(p, channels), parsed["image"], fn_output_signature=tf.uint8
+    return tf.map_fn(
+        decode,
+        parsed,
+        fn_output_signature={
+            "image": tf.TensorSpec([None, None, channels], tf.uint8),
+            "segmentation": tf.TensorSpec([None, None], tf.uint8),
+        },
     )
-    labels = tf.map_fn(
-        lambda p: decode(p, 1), parsed["segmentation"], fn_output_signature=tf.uint8
-    )
-    return {"image": images, "segmentation": labels[..., 0]}
 
 
-def _hold_in_memory(fetch, selected, shape):
+def _hold_in_memory(fetch, selected, shape, title):
     """Reads all scenes once; returns a function as `fetch`, by position."""
     import tensorflow as tf
 
@@ -231,11 +243,18 @@ def _hold_in_memory(fetch, selected, shape):
     batches = tf.data.Dataset.from_tensor_slices(selected).batch(_READ_AHEAD)
     batches = batches.map(fetch, tf.data.AUTOTUNE, deterministic=True)
     start = 0
-    for batch in batches.as_numpy_iterator():
-        end = start + len(batch["image"])
-        images[start:end] = batch["image"]
-        labels[start:end] = batch["segmentation"]
-        start = end
+    try:
+        for batch in batches.as_numpy_iterator():
+            end = start + len(batch["image"])
+            images[start:end] = batch["image"]
+            labels[start:end] = batch["segmentation"]
+            start = end
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(
+            f"{title}: a record between {start} and {start + _READ_AHEAD} cannot be "
+            "decoded. Delete the directory of the dataset and prepare it again. "
+            f"Received: {error.message}"
+        ) from None
     with tf.device("/CPU:0"):
         images, labels = tf.constant(images), tf.constant(labels)
 

@@ -23,6 +23,11 @@ def encode_png(image):
         Bytes, the content of a PNG file.
     """
     height, width, channels = image.shape
+    if channels not in _COLOR_TYPES:
+        raise ValueError(
+            "An image must have 1 or 3 channels. "
+            f"Received: an array of shape {image.shape}"
+        )
     rows = image.reshape(height, width * channels)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
     # Each row minus the row above, modulo 256: long runs of zeros in simple scenes.

@@ -9,7 +9,6 @@ import dataclasses
 import os
 
 import numpy as np
-from tqdm import tqdm
 
 BASE_URL = "https://storage.googleapis.com/multi-object-datasets/"
 
@@ -41,14 +40,13 @@ class RecordFormat:
     entity_axis: int = 0
 
 
-def read_records(path, record_format, num_records, progress=False):
+def read_records(path, record_format, num_records):
     """Reads the first records of a public file, and nothing behind them.
 
     Args:
         path: Path of the file, GZIP-compressed as published or not compressed.
         record_format: A `RecordFormat`.
         num_records: Integer, how many records to read.
-        progress: Boolean, whether to show a progress bar on the standard error.
 
     Returns:
         An iterator over dicts of arrays: `image` uint8 `[height, width, channels]`;
@@ -61,10 +59,7 @@ def read_records(path, record_format, num_records, progress=False):
         RecordError: The file is broken, has fewer records, lacks a feature, or its
             masks are not a partition of the image. Names the record and its byte.
     """
-    records = _read_frames(os.fspath(path), num_records)
-    if progress:
-        records = tqdm(records, total=num_records, unit=" records")
-    for index, offset, serialized in records:
+    for index, offset, serialized in _read_frames(os.fspath(path), num_records):
         try:
             record = parse_record(serialized, record_format)
         except RecordError as error:
@@ -182,14 +177,21 @@ def _reshape(values, shape, name):
 def _parse_example(serialized):
     """Returns a dict from name to `(kind, list)`, the list still serialized."""
     stored = {}
-    for _, features in _fields(memoryview(serialized)):
-        for _, entry in _fields(features):
+    for features in _values(memoryview(serialized)):
+        for entry in _values(features):
             parts = dict(_fields(entry))
-            kinds = list(_fields(parts.get(2, b"")))
-            stored[bytes(parts.get(1, b"")).decode()] = (
-                kinds[-1] if kinds else (None, b"")
-            )
+            name = bytes(parts.get(1, b"")).decode(errors="replace")
+            stored[name] = _parse_feature(parts.get(2, b""))
     return stored
+
+
+def _parse_feature(feature):
+    lists = list(_fields(feature))
+    return lists[-1] if lists else (None, b"")
+
+
+def _values(message):
+    return (content for number, content in _fields(message) if number == 1)
 
 
 def _fields(message):
@@ -231,7 +233,7 @@ def _floats(values):
     # Packed: one block. Not packed, as old writers have it: a tag before every value.
     if raw.size % 5 == 0 and (raw[::5] == 0x0D).all():
         return raw.reshape(-1, 5)[:, 1:].copy().view("<f4")[:, 0].astype(np.float32)
-    blocks = b"".join(bytes(content) for _, content in _fields(values))
+    blocks = b"".join(bytes(content) for content in _values(values))
     if len(blocks) % 4:
         raise RecordError("this is not a serialized tf.train.Example")
     return np.frombuffer(blocks, "<f4").astype(np.float32)

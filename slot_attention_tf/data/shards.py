@@ -50,6 +50,8 @@ class RecordShards:
 
 def _map_file(filename):
     with open(filename, "rb") as file:
+        if not file.read(1):
+            return b""  # An empty file cannot be mapped.
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 

@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
 from slot_attention_tf.data import records
 from slot_attention_tf.data.generators import scenes
@@ -121,14 +122,10 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _draw(self, num_scenes, seed):
         draw_scene, options = self._draw_scene()
         # A generator, so that the workers start when this split's turn has come.
-        yield from scenes.iterate_scenes(
-            draw_scene, num_scenes, seed, progress=True, **options
-        )
+        yield from scenes.iterate_scenes(draw_scene, num_scenes, seed, **options)
 
     def _read(self, path, num_records):
-        for record in records.read_records(
-            path, self._record_format(), num_records, progress=True
-        ):
+        for record in records.read_records(path, self._record_format(), num_records):
             yield self._convert(record)
 
     def _generate_examples(self, split, num_examples, examples):
@@ -136,7 +133,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         # Beyond 1 GB TFDS sorts examples in temporary files, each a range of the
         # 128-bit keys, and reads such a file as a whole: spread the keys over 100.
         step = 2**128 // 1000 // -(-num_examples // 100)
-        for i in range(num_examples):
+        for i in tqdm(range(num_examples), desc=split, unit=" scenes"):
             example = next(examples)
             num_objects.append(int(example["visibility"][1:].sum()))
             for key in ("image", "segmentation"):

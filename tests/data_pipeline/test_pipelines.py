@@ -1,0 +1,224 @@
+"""Tests of the input pipelines."""
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from slot_attention_tf.data import pipelines
+from slot_attention_tf.data.generators import scenes, tetrominoes
+from slot_attention_tf.data.prepare import open_prepared, prepare
+
+NAME = "tetrominoes/tiny"
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return scenes.generate_scenes(tetrominoes.draw_scene, 45, seed=0, processes=1)
+
+
+@pytest.fixture(params=["memory", "disk"])
+def source(request, monkeypatch):
+    if request.param == "disk":
+        monkeypatch.setattr(pipelines, "CACHE_LIMIT_BYTES", 0)
+    return request.param
+
+
+def batches(data_dir, split="train", batch_size=10, take=None, **options):
+    dataset = pipelines.discovery_dataset(
+        NAME, split, batch_size, data_dir=data_dir, **options
+    )
+    return list(dataset.take(-1 if take is None else take).as_numpy_iterator())
+
+
+def images_of(result):
+    return np.concatenate([batch["image"] for batch in result])
+
+
+def identify(result, drawn):
+    """Returns for every image the index of the scene that it shows."""
+    truth = {image.tobytes(): i for i, image in enumerate(drawn["image"])}
+    images = np.round((images_of(result) + 1) * 127.5).astype(np.uint8)
+    return [truth[image.tobytes()] for image in images]
+
+
+def test_scenes_come_in_order_with_their_label_maps(data_dir, drawn, source):
+    result = batches(data_dir)
+    assert [len(batch["image"]) for batch in result] == [10, 10, 10, 10, 5]
+    assert result[0]["image"].dtype == np.float32
+    assert result[0]["segmentation"].dtype == np.uint8
+    truth = drawn["image"] / 127.5 - 1
+    np.testing.assert_allclose(images_of(result), truth, atol=1e-6)
+    labels = np.concatenate([batch["segmentation"] for batch in result])
+    np.testing.assert_array_equal(labels, drawn["segmentation"][..., 0])
+
+
+def test_images_fill_the_range(data_dir):
+    images = images_of(batches(data_dir))
+    assert images.min() == -1.0
+    assert images.max() == 1.0
+
+
+def test_shapes_are_known_before_reading(data_dir, source):
+    dataset = pipelines.discovery_dataset(
+        NAME, "train", 7, data_dir=data_dir, repeat=True, resolution=(20, 30)
+    )
+    assert dataset.element_spec["image"] == tf.TensorSpec([7, 20, 30, 3], tf.float32)
+    assert dataset.element_spec["segmentation"] == tf.TensorSpec([7, 20, 30], tf.uint8)
+
+
+def test_memory_and_disk_give_the_same_batches(data_dir, monkeypatch):
+    options = dict(shuffle=True, seed=5, repeat=True, take=12, crop=(3, 30, 2, 34))
+    in_memory = batches(data_dir, **options)
+    monkeypatch.setattr(pipelines, "CACHE_LIMIT_BYTES", 0)
+    from_disk = batches(data_dir, **options)
+    for one, other in zip(in_memory, from_disk, strict=True):
+        np.testing.assert_array_equal(one["image"], other["image"])
+        np.testing.assert_array_equal(one["segmentation"], other["segmentation"])
+
+
+def test_every_epoch_has_every_scene_once_in_another_order(data_dir, drawn):
+    result = batches(data_dir, shuffle=True, repeat=True, batch_size=9, take=15)
+    order = np.reshape(identify(result, drawn), (3, 45))
+    for epoch in order:
+        assert sorted(epoch) == list(range(45))
+    assert len({tuple(epoch) for epoch in order}) == 3
+    assert list(order[0]) != list(range(45))
+
+
+def test_the_order_depends_on_the_seed_only(data_dir, drawn):
+    options = dict(shuffle=True, repeat=True, take=9)
+    first = identify(batches(data_dir, seed=1, **options), drawn)
+    assert identify(batches(data_dir, seed=1, **options), drawn) == first
+    assert identify(batches(data_dir, seed=2, **options), drawn) != first
+
+
+@pytest.mark.parametrize("start", [1, 4, 5, 11, 23])
+def test_a_run_continues_at_any_batch(data_dir, drawn, source, start):
+    # 45 scenes in batches of 10: every other epoch ends in the middle of a batch.
+    options = dict(shuffle=True, seed=3, repeat=True)
+    whole = identify(batches(data_dir, take=start + 3, **options), drawn)
+    rest = batches(data_dir, take=3, start_batch=start, **options)
+    assert identify(rest, drawn) == whole[start * 10 :]
+
+
+def test_a_continued_run_does_not_read_what_it_skips(data_dir, monkeypatch):
+    monkeypatch.setattr(pipelines, "CACHE_LIMIT_BYTES", 0)
+    read = []
+    original = pipelines.RecordShards.read
+
+    def spy(self, indices):
+        read.append(len(indices))
+        return original(self, indices)
+
+    monkeypatch.setattr(pipelines.RecordShards, "read", spy)
+    batches(data_dir, batch_size=5, start_batch=7)
+    assert sum(read) == 45 - 7 * 5
+
+
+def test_start_batch_without_repeat_skips_batches(data_dir, drawn):
+    result = batches(data_dir, start_batch=3)
+    assert identify(result, drawn) == list(range(30, 45))
+    assert batches(data_dir, start_batch=5) == []
+
+
+def test_drop_remainder_leaves_the_last_batch_out(data_dir):
+    assert len(batches(data_dir, drop_remainder=True)) == 4
+
+
+def test_parts_of_a_split(data_dir, drawn):
+    result = batches(data_dir, split="train[10:25]")
+    assert identify(result, drawn) == list(range(10, 25))
+    result = batches(data_dir, num_scenes=12)
+    assert identify(result, drawn) == list(range(12))
+
+
+def test_crop_and_resize(data_dir, drawn):
+    (batch,) = batches(
+        data_dir, batch_size=45, crop=(5, 29, 1, 33), resolution=(12, 16)
+    )
+    assert batch["image"].shape == (45, 12, 16, 3)
+    crop = drawn["image"][:, 5:29, 1:33] / 127.5 - 1
+    # Half the size: bilinear sampling at the common corner of 2x2 pixels.
+    truth = crop.reshape(45, 12, 2, 16, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(batch["image"], truth, atol=1e-6)
+    labels = drawn["segmentation"][:, 5:29, 1:33, 0]
+    blocks = labels.reshape(45, 12, 2, 16, 2)
+    # A label of the block, never a number between two labels.
+    same = (blocks == batch["segmentation"][:, :, None, :, None]).any(axis=(2, 4))
+    assert same.all()
+
+
+@pytest.mark.parametrize("num_channels", [1, 3])
+def test_grayscale(data_dir, drawn, num_channels):
+    (batch,) = batches(
+        data_dir, batch_size=45, grayscale=True, num_channels=num_channels
+    )
+    truth = drawn["image"] @ np.array([0.299, 0.587, 0.114]) / 127.5 - 1
+    assert batch["image"].shape == (45, 35, 35, num_channels)
+    for channel in range(num_channels):
+        np.testing.assert_allclose(batch["image"][..., channel], truth, atol=2e-3)
+
+
+def test_max_num_objects_needs_no_reading_where_the_counts_are_noted(data_dir):
+    assert len(images_of(batches(data_dir, max_num_objects=3))) == 45
+    with pytest.raises(ValueError, match=r"No scene .* Received: max_num_objects=2"):
+        batches(data_dir, max_num_objects=2)
+
+
+def test_max_num_objects_reads_the_counts_of_a_part(data_dir):
+    assert len(images_of(batches(data_dir, "train[5:]", max_num_objects=3))) == 40
+    with pytest.raises(ValueError, match="No scene"):
+        batches(data_dir, "train[5:]", max_num_objects=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"start_batch": -1}, "start_batch=-1"),
+        ({"split": "validation"}, r"\['test', 'train'\].*split='validation'"),
+        ({"num_scenes": 46}, "has 45 scenes .*num_scenes=46"),
+        ({"num_scenes": 0}, "num_scenes=0"),
+        ({"crop": (0, 36, 0, 35)}, r"crop=\(0, 36, 0, 35\)"),
+        ({"crop": (9, 9, 0, 35)}, r"crop=\(9, 9, 0, 35\)"),
+        ({"num_channels": 1}, "num_channels=1"),
+        ({"num_channels": 4, "grayscale": True}, r"\[1, 3\].*num_channels=4"),
+        ({"resolution": (0, 8)}, r"resolution=\(0, 8\)"),
+    ],
+)
+def test_arguments_out_of_range_are_errors(data_dir, options, message):
+    with pytest.raises(ValueError, match=message):
+        batches(data_dir, **options)
+
+
+def test_missing_data_names_the_command(tmp_path):
+    with pytest.raises(FileNotFoundError, match="data.prepare tetrominoes/real"):
+        pipelines.discovery_dataset("tetrominoes/real", "train", 2, data_dir=tmp_path)
+
+
+def damage(tmp_path, change):
+    """Prepares a dataset, and rewrites its training file with `change(content)`."""
+    prepare("tetrominoes/own", tmp_path, num_train=6, num_test=1)
+    builder = open_prepared("tetrominoes/own", tmp_path)
+    (path,) = builder.info.splits["train"].filepaths
+    content = path.read_bytes()
+    os.remove(path)
+    path.write_bytes(change(content))
+
+
+def test_a_truncated_prepared_file_is_an_error(tmp_path):
+    damage(tmp_path, lambda content: content[:-30])
+    with pytest.raises(ValueError, match="is broken: it should hold 6 records"):
+        pipelines.discovery_dataset("tetrominoes/own", "train", 2, data_dir=tmp_path)
+
+
+def test_a_corrupt_prepared_file_is_an_error(tmp_path):
+    def change(content):
+        where = content.index(b"IDAT") + 20
+        return content[:where] + bytes(8) + content[where + 8 :]
+
+    damage(tmp_path, change)
+    with pytest.raises(ValueError, match=r"tetrominoes/own.* cannot be decoded"):
+        pipelines.discovery_dataset("tetrominoes/own", "train", 2, data_dir=tmp_path)
