@@ -115,9 +115,29 @@ class Solid:
             near = _march(self.shape, o, d, np.maximum(near, 0), far)
         return np.where(near > 1e-4, near * np.float32(self.radius), np.float32(np.inf))
 
-    def blocks(self, origins, directions):
-        """True where a ray from outside meets the solid, `[...]`."""
-        return np.isfinite(self.hit(origins, directions))
+    def blocks(self, points, targets):
+        """Tells which targets the solid hides from which points.
+
+        The edges are rounded by a rule of thumb: a ray that enters the sharp hull
+        meets the solid if the middle of its way through the hull is inside.
+
+        Args:
+            points: float32 `[3, n]`, outside the solid.
+            targets: float32 `[3, m]`, outside the solid, far behind it.
+
+        Returns:
+            bool `[m, n]`.
+        """
+        o = self.localize(points)[:, None, :]
+        d = normalize(self.localize(targets)[:, :, None] - o)
+        if self.shape == SPHERE:
+            near, far = _sphere_span(o, d)
+            return (near < far) & (far > 0)
+        near, far = _hull_span(self.shape, o, d)
+        blocked = near < far
+        middle = (np.maximum(near, 0) + far) * np.float32(0.5)
+        middle = np.where(blocked, middle, 0)
+        return blocked & (_signed_distance(self.shape, o + middle * d) < 0)
 
     def normal(self, points):
         """Outward unit normals at surface points, `[3, ...]`."""

@@ -154,9 +154,10 @@ def render_image(scene, camera, view):
     light = render(rows, columns)
     edges = _edges(_to_srgb(light).reshape(3, *view.resolution))
     rows, columns = rows[edges], columns[edges]
-    light[:, edges] = sum(
-        render(rows + dy, columns + dx) for dy, dx in _SUBPIXELS
-    ) * np.float32(1 / len(_SUBPIXELS))
+    shifts = np.array(_SUBPIXELS)[:, :, None]
+    samples = render((rows + shifts[:, 0]).ravel(), (columns + shifts[:, 1]).ravel())
+    samples = samples.reshape(3, len(_SUBPIXELS), -1)
+    light[:, edges] = samples.sum(axis=1) * np.float32(1 / len(_SUBPIXELS))
     return _to_srgb(light).T.reshape(*view.resolution, 3)
 
 

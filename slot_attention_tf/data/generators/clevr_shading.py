@@ -180,6 +180,7 @@ def _incoming(scene, points, normals, labels, grid):
         targets = [
             np.array(lamp.position) + lamp.size * (u * side + v * up) for u, v in grid
         ]
+        targets = np.array(targets, np.float32).T
         spread = lamp.size / 2 / math.sqrt(sum(p * p for p in lamp.position))
         shaded = np.where(facing > 0, labels, -1)
         lit = _lit_fraction(scene, points, shaded, to_lamp, targets, spread)
@@ -193,7 +194,7 @@ def _lit_fraction(scene, points, labels, to_lamp, targets, spread):
     Points with a negative label face away, and need no answer.
     """
     towards = np.flatnonzero(labels >= 0)
-    blocked = np.zeros((len(targets), points.shape[1]), bool)
+    blocked = np.zeros((targets.shape[1], points.shape[1]), bool)
     p, d = points[:, towards], to_lamp[:, towards]
     for label, solid in enumerate(scene.solids, 1):
         near = _near_ray(solid, p, d, spread)
@@ -201,12 +202,9 @@ def _lit_fraction(scene, points, labels, to_lamp, targets, spread):
         near = near[labels[towards[near]] != label]
         if not near.size:
             continue
-        chosen, at = towards[near], p[:, near]
-        for i, target in enumerate(targets):
-            ray = normalize(vector(*target) - at)
-            blocked[i, chosen] |= solid.blocks(at, ray)
+        blocked[:, towards[near]] |= solid.blocks(p[:, near], targets)
     hidden = np.count_nonzero(blocked, axis=0).astype(np.float32)
-    return 1 - hidden * np.float32(1 / len(targets))
+    return 1 - hidden * np.float32(1 / targets.shape[1])
 
 
 def _bounced(scene, points, normals, labels):
@@ -244,15 +242,24 @@ def _metal(scene, at, diffuse, lights, bounces):
     light += (1 - share) * radiance(scene, origins, mirrored, bounces - 1)
     if bounces == 1:
         return albedo * light / (1 - share)
-    first, second = _tangents(normals)
-    for u, v in _ROUGH_RAYS:
-        half = normals + np.float32(rough * u) * first + np.float32(rough * v) * second
-        ray = geometry.reflect(directions, normalize(half))
-        # A ray bent below the surface is lifted to graze it.
-        below = np.minimum(dot(ray, normals), 0)
-        ray = normalize(ray - (below - np.float32(0.02)) * normals)
-        light += share / len(_ROUGH_RAYS) * radiance(scene, origins, ray, 0)
+    rays = _rough_rays(directions, normals, rough)
+    origins = np.tile(origins, len(_ROUGH_RAYS))
+    rays = radiance(scene, origins, rays, 0).reshape(3, len(_ROUGH_RAYS), -1)
+    light += share * np.float32(1 / len(_ROUGH_RAYS)) * rays.sum(axis=1)
     return albedo * light
+
+
+def _rough_rays(directions, normals, roughness):
+    """Mirrored rays spread by a rough surface, `[3, rays * n]`."""
+    first, second = _tangents(normals)
+    rays = []
+    for u, v in np.float32(roughness) * np.array(_ROUGH_RAYS, np.float32):
+        half = normalize(normals + u * first + v * second)
+        ray = geometry.reflect(directions, half)
+        # A ray bent below the surface is lifted to graze it.
+        below = np.minimum(dot(ray, normals) - np.float32(0.02), 0)
+        rays.append(normalize(ray - below * normals))
+    return np.concatenate(rays, axis=1)
 
 
 def _tangents(normals):
