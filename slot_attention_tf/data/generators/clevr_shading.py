@@ -20,11 +20,11 @@ RUBBER, METAL = 0, 1
 MAX_BOUNCES = 2
 
 _FLOOR_ALBEDO = 0.754
-# Light that reaches a surface from the floor or from the wall, as a fraction of
-# what a white surface would send back.
-_BOUNCE_FLOOR, _BOUNCE_FROM_BELOW, _BOUNCE_FROM_ABOVE = 0.022, 0.20, 0.03
-_METAL_ROUGHNESS, _METAL_ROUGH_SHARE = (0.2, 0.01), 0.6
-_RUBBER_ROUGHNESS, _RUBBER_IOR, _RUBBER_GLOSS = 0.2, 1.2, 0.8
+# Light that comes by way of the floor, as a fraction of what a white surface sends
+# back: on the floor itself (from the wall), and on a surface that faces down.
+_BOUNCE_FLOOR, _BOUNCE_FROM_BELOW = 0.026, 0.17
+_METAL_ROUGHNESS, _METAL_ROUGH_SHARE = (0.2, 0.01), 0.4
+_RUBBER_ROUGHNESS, _RUBBER_IOR = 0.35, 1.2
 # Half-vector offsets of the rays that sample a rough reflection, in units of the
 # roughness: four equally likely radii of GGX, a quarter turn apart.
 _ROUGH_RAYS = ((0.38, 0.0), (0.0, 0.77), (-1.29, 0.0), (0.0, -2.2))
@@ -209,9 +209,7 @@ def _lit_fraction(scene, points, labels, to_lamp, targets, spread):
 
 def _bounced(scene, points, normals, labels):
     """Light from all around, less what nearby solids take away, `[n]`."""
-    up = normals[2]
-    light = (1 - up) * np.float32(_BOUNCE_FROM_BELOW / 2)
-    light += (1 + up) * np.float32(_BOUNCE_FROM_ABOVE / 2)
+    light = (1 - normals[2]) * np.float32(_BOUNCE_FROM_BELOW / 2)
     light = np.where(labels == 0, np.float32(_BOUNCE_FLOOR), light)
     for solid in scene.solids:
         offset = vector(*solid.center) - points
@@ -226,7 +224,7 @@ def _rubber(scene, at, diffuse, lights, bounces):
     _, normals, directions, _ = at
     reflectance = _fresnel(-dot(normals, directions), _RUBBER_IOR)
     gloss = _highlights(normals, directions, lights, _RUBBER_ROUGHNESS)
-    return diffuse + reflectance * (np.float32(_RUBBER_GLOSS) * gloss - diffuse)
+    return diffuse + reflectance * (gloss - diffuse)
 
 
 def _metal(scene, at, diffuse, lights, bounces):
