@@ -1,6 +1,23 @@
 """TFDS builders, one dataset per file. Importing this package registers them."""
 
 from slot_attention_tf.data.builders.base import SceneBuilder, SceneConfig
+from slot_attention_tf.data.builders.clevr_with_masks import (
+    ClevrWithMasks,
+    ClevrWithMasksConfig,
+)
+from slot_attention_tf.data.builders.synthetic_clevr import (
+    SyntheticClevr,
+    SyntheticClevrConfig,
+)
 from slot_attention_tf.data.builders.tetrominoes import Tetrominoes, TetrominoesConfig
 
-__all__ = ["SceneBuilder", "SceneConfig", "Tetrominoes", "TetrominoesConfig"]
+__all__ = [
+    "ClevrWithMasks",
+    "ClevrWithMasksConfig",
+    "SceneBuilder",
+    "SceneConfig",
+    "SyntheticClevr",
+    "SyntheticClevrConfig",
+    "Tetrominoes",
+    "TetrominoesConfig",
+]

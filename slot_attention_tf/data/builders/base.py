@@ -65,11 +65,8 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     chosen by it without reading them; `info.metadata["config"]` has the configuration.
     """
 
-    MANUAL_DOWNLOAD_INSTRUCTIONS = None
     HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
     DESCRIPTION = ""
-    # Of the public file below `records.BASE_URL`, or None if there is none.
-    PUBLIC_FILE = None
 
     @abc.abstractmethod
     def _features(self):
@@ -79,13 +76,36 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _draw_scene(self):
         """Returns the function that draws a scene, and its options."""
 
-    def _record_format(self):
-        """Returns the `records.RecordFormat` of the public file."""
+    def _synthetic_splits(self):
+        """Returns a dict from split to the arguments of `iterate_scenes`."""
+        config = self.builder_config
+        test_seed = scenes.held_out_seed(config.seed)
+        return {
+            "train": {"num_scenes": config.num_train, "seed": config.seed},
+            "test": {"num_scenes": config.num_test, "seed": test_seed},
+        }
+
+    def _public_file(self):
+        """Returns the name of the public file below `records.BASE_URL`."""
         raise NotImplementedError(f"{self.name} has no public file.")
 
-    def _convert(self, record):
-        """Turns a parsed record of the public file into an example."""
+    def _real_splits(self):
+        """Returns a dict from public file to a dict from split to records taken."""
+        config = self.builder_config
+        counts = {"train": config.num_train, "test": config.num_test}
+        return {self._public_file(): counts}
+
+    def _record_format(self, file):
+        """Returns the `records.RecordFormat` of a public file."""
+        raise NotImplementedError(f"{self.name} has no public file.")
+
+    def _convert_record(self, record):
+        """Turns a record of a public file, which may be changed, into an example."""
         return record
+
+    def _convert_drawn(self, scene):
+        """Turns a drawn scene, which may be changed, into an example."""
+        return scene
 
     def _info(self):
         return tfds.core.DatasetInfo(
@@ -100,33 +120,38 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager):
-        config = self.builder_config
-        if config.source == SYNTHETIC:
-            test_seed = scenes.held_out_seed(config.seed)
+        if self.builder_config.source == SYNTHETIC:
             return {
-                "train": self._generate_examples(
-                    "train", config.num_train, self._draw(config.num_train, config.seed)
-                ),
-                "test": self._generate_examples(
-                    "test", config.num_test, self._draw(config.num_test, test_seed)
-                ),
+                split: self._generate_examples(
+                    split, arguments["num_scenes"], self._draw(**arguments)
+                )
+                for split, arguments in self._synthetic_splits().items()
             }
-        path = locate_public_file(dl_manager, self.PUBLIC_FILE)
-        # One pass: the second split goes on where the first stopped.
-        examples = self._read(path, config.num_train + config.num_test)
-        return {
-            "train": self._generate_examples("train", config.num_train, examples),
-            "test": self._generate_examples("test", config.num_test, examples),
-        }
+        splits = {}
+        for file, counts in self._real_splits().items():
+            path = locate_public_file(dl_manager, file)
+            # One pass: each split goes on where the one before it stopped.
+            examples = self._read(path, file, sum(counts.values()))
+            for split, count in counts.items():
+                splits[split] = self._generate_examples(split, count, examples)
+        return splits
 
-    def _draw(self, num_scenes, seed):
+    def _draw(self, **arguments):
         draw_scene, options = self._draw_scene()
         # A generator, so that the workers start when this split's turn has come.
-        yield from scenes.iterate_scenes(draw_scene, num_scenes, seed, **options)
+        for scene in scenes.iterate_scenes(draw_scene, **{**options, **arguments}):
+            yield self._convert_drawn(scene)
 
-    def _read(self, path, num_records):
-        for record in records.read_records(path, self._record_format(), num_records):
-            yield self._convert(record)
+    def _read(self, path, file, num_records):
+        record_format = self._record_format(file)
+        read = records.read_records(path, record_format, num_records)
+        for index, record in enumerate(read):
+            try:
+                yield self._convert_record(record)
+            except records.RecordError as error:
+                raise records.RecordError(
+                    f"Record {index} (counted from 0) of {str(path)!r}: {error}"
+                ) from None
 
     def _generate_examples(self, split, num_examples, examples):
         num_objects = self.info.metadata["num_objects"][split] = []
@@ -135,10 +160,13 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         step = 2**128 // 1000 // -(-num_examples // 100)
         for i in tqdm(range(num_examples), desc=split, unit=" scenes"):
             example = next(examples)
-            num_objects.append(int(example["visibility"][1:].sum()))
+            num_objects.append(self._count_objects(example))
             for key in ("image", "segmentation"):
                 example[key] = encode_png(example[key])
             yield i * step, example
+
+    def _count_objects(self, example):
+        return int(example["visibility"][1:].sum())
 
 
 def _own_fields(config):

@@ -55,7 +55,6 @@ class Tetrominoes(base.SceneBuilder):
     ]
     DEFAULT_BUILDER_CONFIG_NAME = "synthetic"
     DESCRIPTION = "Three Tetris pieces of six colours on black, with label maps."
-    PUBLIC_FILE = "tetrominoes/tetrominoes_train.tfrecords"
 
     def _features(self):
         return base.entity_features(tetrominoes.RESOLUTION, 3, _FACTORS)
@@ -63,7 +62,10 @@ class Tetrominoes(base.SceneBuilder):
     def _draw_scene(self):
         return tetrominoes.draw_scene, {}
 
-    def _record_format(self):
+    def _public_file(self):
+        return "tetrominoes/tetrominoes_train.tfrecords"
+
+    def _record_format(self, file):
         return records.RecordFormat(
             bytes_features={
                 "image": (*tetrominoes.RESOLUTION, 3),
