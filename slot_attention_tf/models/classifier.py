@@ -7,6 +7,11 @@ from slot_attention_tf.clevr_properties import NUM_FEATURES
 from slot_attention_tf.layers import ConvEncoder, SlotAttention
 from slot_attention_tf.layers.arguments import as_pair, check_positive
 from slot_attention_tf.losses.hungarian import HungarianHuberLoss
+from slot_attention_tf.presets import get_preset
+from slot_attention_tf.set_prediction_presets import (
+    SET_PREDICTION_PRESETS,
+    build_classifier_from_preset,
+)
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
@@ -188,3 +193,18 @@ class SlotAttentionClassifier(keras.Model):
         config = dict(config)
         config["encoder"] = keras.saving.deserialize_keras_object(config["encoder"])
         return cls(**config)
+
+    @classmethod
+    def from_preset(cls, name, **kwargs):
+        """Builds the model of a preset.
+
+        Args:
+            name: String, a name in
+                `slot_attention_tf.set_prediction_presets.SET_PREDICTION_PRESETS`.
+            **kwargs: Arguments of the constructor that replace those of the preset.
+
+        Returns:
+            An untrained `SlotAttentionClassifier`.
+        """
+        preset = get_preset(name, SET_PREDICTION_PRESETS)
+        return build_classifier_from_preset(cls, preset, **kwargs)
