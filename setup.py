@@ -23,6 +23,8 @@ setup(
         "scipy>=1.11",
         "absl-py>=2.0",
         "matplotlib>=3.8",
+        "tensorboard>=2.18",
+        "tqdm>=4.60",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.18,<2.22"],

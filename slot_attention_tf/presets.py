@@ -126,11 +126,11 @@ class TetrominoesCPU(DiscoveryPreset):
     encoder_filters: tuple[int, ...] = (32, 32, 32)
     encoder_strides: tuple[int, ...] = (2, 1, 1)
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     num_train_steps: int = 3_000
     warmup_steps: int = 200
     decay_rate: float = 0.5
-    decay_steps: int = 1_000
+    decay_steps: int = 700
     clip_norm: float | None = 1.0
     decoder_hidden_sizes: tuple[int, ...] = (64, 64)
 

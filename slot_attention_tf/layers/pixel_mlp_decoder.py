@@ -48,7 +48,13 @@ class PixelMLPDecoder(keras.layers.Layer):
             self.hidden_sizes[0], dtype=policy, name="project_slots"
         )
         self.project_position = keras.layers.Dense(
-            self.hidden_sizes[0], use_bias=False, dtype=policy, name="project_position"
+            self.hidden_sizes[0],
+            use_bias=False,
+            # Wide enough to cut the image finely: with Keras' default, slots take
+            # several times as long to part.
+            kernel_initializer=keras.initializers.RandomNormal(stddev=2.0),
+            dtype=policy,
+            name="project_position",
         )
         self.hidden = [
             keras.layers.Dense(

@@ -119,6 +119,12 @@ def open_dataset(preset, split, data_dir, batch_size, **options):
     )
 
 
+def with_replacements(preset, **values):
+    """The preset with those of `values` that are not None."""
+    given = {name: value for name, value in values.items() if value is not None}
+    return dataclasses.replace(preset, **given)
+
+
 def warn_of_few_slots(preset, dataset):
     """Warns if an image of the dataset holds more objects than slots can."""
     objects = max(int(np.max(batch["segmentation"])) for batch in dataset)

@@ -2,6 +2,8 @@
 
 import os
 
+from absl import logging
+
 
 def prepare_environment():
     """Sets process-wide switches; call it before anything imports TensorFlow.
@@ -11,7 +13,8 @@ def prepare_environment():
     faster. Quietens TensorFlow's start-up messages in the same way.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)
 
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")

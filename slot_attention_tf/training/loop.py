@@ -75,7 +75,11 @@ class Trainer:
         self._decorrelate_replicas()
 
         checkpoint = tf.train.Checkpoint(
-            model=model, optimizer=optimizer, step=self.step
+            model=model,
+            optimizer=optimizer,
+            step=self.step,
+            # Seed generators of Keras are no part of what TensorFlow tracks.
+            random_state=[state.value for state in seed_states(model)],
         )
         folder = run.checkpoints
         if not is_chief(strategy):

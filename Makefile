@@ -1,0 +1,45 @@
+# make discovery       from nothing to a trained model and pictures, on a laptop CPU
+# make set-prediction  the same for set prediction
+# make test            sets up and runs all tests but the slow ones
+# make test-all        the slow ones too
+# make lint            ruff
+# make bench           speed against plain graphs of the same models
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+SEED ?= 0
+DATA_DIR ?= data
+RUNS ?= runs
+INSTALLED = $(VENV)/.installed
+
+.PHONY: discovery set-prediction test test-all lint bench clean
+
+$(INSTALLED): setup.py pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed: make PYTHON=python3.11')"
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --editable ".[dev]"
+	touch $(INSTALLED)
+
+discovery: $(INSTALLED)
+	$(RUN) -m slot_attention_tf.data.prepare tetrominoes/synthetic --data_dir=$(DATA_DIR)
+	$(RUN) train_discovery.py --preset=tetrominoes_cpu --seed=$(SEED) --data_dir=$(DATA_DIR) \
+		--model_dir=$(RUNS)/discovery_$(SEED) --checkpoint_interval=500
+	$(RUN) eval/discovery.py --model_dir=$(RUNS)/discovery_$(SEED) --data_dir=$(DATA_DIR)
+
+test: $(INSTALLED)
+	$(RUN) -m pytest -m "not slow"
+
+test-all: $(INSTALLED)
+	$(RUN) -m pytest
+
+lint: $(INSTALLED)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+bench: $(INSTALLED)
+	$(RUN) benchmarks/step_time.py
+	$(RUN) benchmarks/data_throughput.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
