@@ -5,6 +5,8 @@ Importing this package registers the builders, so that
 TensorFlow Datasets, the generators still work.
 """
 
+import importlib
+
 try:
     import tensorflow_datasets as _tfds  # noqa: F401
 except ModuleNotFoundError as error:
@@ -14,11 +16,19 @@ except ModuleNotFoundError as error:
 else:
     from slot_attention_tf.data import builders  # noqa: F401
 
+_LAZY = {
+    "build_clevr": "clevr",
+    "build_clevr_iterator": "clevr",
+    "discovery_dataset": "pipelines",
+    "preprocess_clevr": "clevr",
+    "set_prediction_dataset": "pipelines",
+}
+
 
 def __getattr__(name):
-    # The command lines of these modules must be able to start without a second copy.
-    if name == "discovery_dataset":
-        from slot_attention_tf.data.pipelines import discovery_dataset
-
-        return discovery_dataset
+    # Not imported above: the module of the command line `prepare` is among them, and
+    # Python warns if it runs a module that its package has imported.
+    if name in _LAZY:
+        module = importlib.import_module(f"{__name__}.{_LAZY[name]}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ python -m slot_attention_tf.data.prepare tetrominoes/tiny --num_train=1000
 """
 
 import argparse
+import contextlib
 import dataclasses
 import pathlib
 
@@ -27,27 +28,24 @@ def prepare(name, data_dir=None, manual_dir=None, **options):
     Returns:
         The TFDS builder of the prepared dataset.
     """
-    builder_cls, config = _resolve(name)
+    builder_cls, config, _ = _resolve(name)
     known = builder_cls.builder_configs
     if config not in known and options:
         config = builder_cls.builder_config_cls(name=config, **options)
     elif options or (config and config not in known):
+        with contextlib.suppress(FileNotFoundError):
+            if not options:
+                return open_prepared(name, data_dir)
         raise ValueError(
             f"The configurations of {builder_cls.name!r} are {sorted(known)}. Options "
             "make a new one, and need a new name. "
             f"Received: name={name!r}, options={options}"
         )
     builder = builder_cls(config=config, data_dir=data_dir)
-    prepared = builder.data_path.exists()
-    if not prepared:
-        # Its bar does not know the total; the builders show one that does.
-        tfds.disable_progress_bar()
-        try:
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
-            )
-        finally:
-            tfds.enable_progress_bar()
+    if not builder.data_path.exists():
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+        )
     elif options:
         _check_options(builder, options)
     return builder
@@ -64,21 +62,23 @@ def open_prepared(name, data_dir=None):
         FileNotFoundError: The data is not there; says the command that makes it.
         ValueError: There is no dataset of this name.
     """
-    builder_cls, config = _resolve(name)
+    builder_cls, config, version = _resolve(name)
     root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
-    path = root / builder_cls.name / (config or "") / str(builder_cls.VERSION)
+    path = root / builder_cls.name / (config or "") / version
     if not (path / "dataset_info.json").exists():
         option = "" if data_dir is None else f" --data_dir={data_dir}"
         raise FileNotFoundError(
             f"The dataset {name!r} is not in {path}. To make or download it, run\n"
-            f"    python -m slot_attention_tf.data.prepare {name}{option}"
+            f"    python -m slot_attention_tf.data.prepare {name}{option}\n"
+            "with options like --num_train=1000 if the configuration is one's own."
         )
     return tfds.builder_from_directory(path)
 
 
 def _resolve(name):
-    """Returns the builder class and the name of the config."""
-    dataset, _, config = name.partition("/")
+    """Returns the builder class, the name of the config, and the version."""
+    name_only, _, version = name.partition(":")
+    dataset, _, config = name_only.partition("/")
     try:
         builder_cls = tfds.builder_cls(dataset)
     except tfds.core.DatasetNotFoundError:
@@ -89,7 +89,7 @@ def _resolve(name):
     if not config and builder_cls.BUILDER_CONFIGS:
         default = builder_cls.DEFAULT_BUILDER_CONFIG_NAME
         config = default or builder_cls.BUILDER_CONFIGS[0].name
-    return builder_cls, config or None
+    return builder_cls, config or None, version or str(builder_cls.VERSION)
 
 
 def known_datasets():

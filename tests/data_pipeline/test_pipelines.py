@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from slot_attention_tf.data import pipelines
+from slot_attention_tf.data import batching, pipelines
 from slot_attention_tf.data.generators import scenes, tetrominoes
 from slot_attention_tf.data.prepare import open_prepared, prepare
 
@@ -21,7 +21,7 @@ def drawn():
 @pytest.fixture(params=["memory", "disk"])
 def source(request, monkeypatch):
     if request.param == "disk":
-        monkeypatch.setattr(pipelines, "CACHE_LIMIT_BYTES", 0)
+        monkeypatch.setattr(batching, "CACHE_LIMIT_BYTES", 0)
     return request.param
 
 
@@ -71,7 +71,7 @@ def test_shapes_are_known_before_reading(data_dir, source):
 def test_memory_and_disk_give_the_same_batches(data_dir, monkeypatch):
     options = dict(shuffle=True, seed=5, repeat=True, take=12, crop=(3, 30, 2, 34))
     in_memory = batches(data_dir, **options)
-    monkeypatch.setattr(pipelines, "CACHE_LIMIT_BYTES", 0)
+    monkeypatch.setattr(batching, "CACHE_LIMIT_BYTES", 0)
     from_disk = batches(data_dir, **options)
     for one, other in zip(in_memory, from_disk, strict=True):
         np.testing.assert_array_equal(one["image"], other["image"])
@@ -104,15 +104,15 @@ def test_a_run_continues_at_any_batch(data_dir, drawn, source, start):
 
 
 def test_a_continued_run_does_not_read_what_it_skips(data_dir, monkeypatch):
-    monkeypatch.setattr(pipelines, "CACHE_LIMIT_BYTES", 0)
+    monkeypatch.setattr(batching, "CACHE_LIMIT_BYTES", 0)
     read = []
-    original = pipelines.RecordShards.read
+    original = batching.RecordShards.read
 
     def spy(self, indices):
         read.append(len(indices))
         return original(self, indices)
 
-    monkeypatch.setattr(pipelines.RecordShards, "read", spy)
+    monkeypatch.setattr(batching.RecordShards, "read", spy)
     batches(data_dir, batch_size=5, start_batch=7)
     assert sum(read) == 45 - 7 * 5
 
@@ -179,7 +179,6 @@ def test_max_num_objects_reads_the_counts_of_a_part(data_dir):
         ({"batch_size": 0}, "batch_size=0"),
         ({"start_batch": -1}, "start_batch=-1"),
         ({"split": "validation"}, r"\['test', 'train'\].*split='validation'"),
-        ({"num_scenes": 46}, "has 45 scenes .*num_scenes=46"),
         ({"num_scenes": 0}, "num_scenes=0"),
         ({"crop": (0, 36, 0, 35)}, r"crop=\(0, 36, 0, 35\)"),
         ({"crop": (9, 9, 0, 35)}, r"crop=\(9, 9, 0, 35\)"),

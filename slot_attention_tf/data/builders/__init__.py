@@ -5,6 +5,11 @@ from slot_attention_tf.data.builders.clevr_with_masks import (
     ClevrWithMasks,
     ClevrWithMasksConfig,
 )
+from slot_attention_tf.data.builders.multi_dsprites import (
+    MultiDSprites,
+    MultiDSpritesConfig,
+)
+from slot_attention_tf.data.builders.objects_room import ObjectsRoom, ObjectsRoomConfig
 from slot_attention_tf.data.builders.synthetic_clevr import (
     SyntheticClevr,
     SyntheticClevrConfig,
@@ -14,6 +19,10 @@ from slot_attention_tf.data.builders.tetrominoes import Tetrominoes, Tetrominoes
 __all__ = [
     "ClevrWithMasks",
     "ClevrWithMasksConfig",
+    "MultiDSprites",
+    "MultiDSpritesConfig",
+    "ObjectsRoom",
+    "ObjectsRoomConfig",
     "SceneBuilder",
     "SceneConfig",
     "SyntheticClevr",

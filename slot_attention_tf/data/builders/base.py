@@ -62,11 +62,14 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     The examples keep their order: `train[:100]` is the first 100 records of the
     public file, or the first 100 scenes of the generator. How many objects each
     scene has is kept in `info.metadata["num_objects"][split]`, so that scenes can be
-    chosen by it without reading them; `info.metadata["config"]` has the configuration.
+    chosen by it without reading them. `info.metadata["num_background"]` is how many
+    labels are background, and `info.metadata["config"]` has the configuration.
     """
 
     HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
     DESCRIPTION = ""
+    # How many labels, from 0 on, are background.
+    NUM_BACKGROUND = 1
 
     @abc.abstractmethod
     def _features(self):
@@ -114,12 +117,27 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             features=tfds.features.FeaturesDict(self._features()),
             homepage=self.HOMEPAGE,
             metadata=tfds.core.MetadataDict(
-                num_objects={}, config=_own_fields(self.builder_config)
+                num_objects={},
+                num_background=self.NUM_BACKGROUND,
+                config=_own_fields(self.builder_config),
             ),
             disable_shuffling=True,
         )
 
+    def download_and_prepare(self, **kwargs):
+        """Makes the dataset, unless it is there; see TFDS."""
+        try:
+            super().download_and_prepare(**kwargs)
+        finally:
+            tfds.enable_progress_bar()
+
     def _split_generators(self, dl_manager):
+        splits = self._make_splits(dl_manager)
+        # Downloads are done; the bars to come do not know the totals, and ours do.
+        tfds.disable_progress_bar()
+        return splits
+
+    def _make_splits(self, dl_manager):
         if self.builder_config.source == SYNTHETIC:
             return {
                 split: self._generate_examples(
@@ -166,7 +184,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield i * step, example
 
     def _count_objects(self, example):
-        return int(example["visibility"][1:].sum())
+        return int(example["visibility"][self.NUM_BACKGROUND :].sum())
 
 
 def _own_fields(config):

@@ -1,0 +1,187 @@
+"""Batches of prepared scenes in a known order: the engine of the input pipelines.
+
+Everything about order is arithmetic on the indices of scenes; reading comes after.
+So an order does not depend on where scenes come from (memory or disk), and a stopped
+run continues anywhere at once.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from slot_attention_tf.data.shards import RecordShards
+
+# Scenes that take less, decoded, are kept in memory. The batches are the same.
+CACHE_LIMIT_BYTES = 2**30
+
+_READ_AHEAD = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """How scenes become batches; see `discovery_dataset` for the fields."""
+
+    batch_size: int
+    shuffle: bool = False
+    seed: int = 0
+    repeat: bool = False
+    start_batch: int = 0
+    drop_remainder: bool = False
+
+    def __post_init__(self):
+        if self.batch_size < 1 or self.start_batch < 0:
+            raise ValueError(
+                "`batch_size` must be at least 1 and `start_batch` at least 0. "
+                f"Received: batch_size={self.batch_size}, "
+                f"start_batch={self.start_batch}"
+            )
+
+
+def open_split(builder, split):
+    """Returns the `RecordShards` of a split of a prepared dataset."""
+    try:
+        instructions = builder.info.splits[split].file_instructions
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"{builder.info.full_name} has the splits {sorted(builder.info.splits)}, "
+            f"and parts of them like 'train[:100]'. Received: split={split!r}"
+        ) from None
+    return RecordShards(instructions)
+
+
+def select_scenes(builder, split, shards, max_num_objects=None, num_scenes=None):
+    """Chooses scenes of a split by their number of objects.
+
+    Args:
+        builder: TFDS builder of the prepared dataset.
+        split: String, the split.
+        shards: The `RecordShards` of the split.
+        max_num_objects: Integer, leaves out scenes with more objects, or `None`.
+        num_scenes: Integer, takes at most so many of the rest, or `None`.
+
+    Returns:
+        int64 array of indices into `shards`, not empty.
+    """
+    selected = np.arange(len(shards))
+    if max_num_objects is not None:
+        counts = _count_objects(builder, split, shards)
+        selected = np.flatnonzero(counts <= max_num_objects)
+    selected = selected[: None if num_scenes is None else max(num_scenes, 0)]
+    if not len(selected):
+        raise ValueError(
+            f"No scene of {builder.info.full_name}, split {split!r}, is left. "
+            f"Received: max_num_objects={max_num_objects}, num_scenes={num_scenes}"
+        )
+    return selected
+
+
+def num_background(builder):
+    """Returns how many labels, from 0 on, are background in a dataset."""
+    return (builder.info.metadata or {}).get("num_background", 1)
+
+
+def make_batches(shards, selected, decode, batching, title):
+    """Makes a `tf.data.Dataset` of batches of decoded scenes.
+
+    Args:
+        shards: `RecordShards`, the scenes.
+        selected: int64 array, the indices of the scenes to use.
+        decode: Function from a serialized scene, a string tensor, to a dict of
+            tensors of static shape.
+        batching: `Batching`.
+        title: String, the name of the data for error messages.
+
+    Returns:
+        A `tf.data.Dataset` of dicts as `decode` returns, with a batch axis.
+    """
+    import tensorflow as tf
+
+    spec = tf.data.Dataset.from_tensors("").map(decode).element_spec
+    size = sum(s.dtype.size * s.shape.num_elements() for s in spec.values())
+
+    def fetch(indices):
+        serialized = tf.numpy_function(
+            shards.read, [indices], tf.string, stateful=False
+        )
+        serialized = tf.ensure_shape(serialized, indices.shape)
+        return tf.map_fn(decode, serialized, fn_output_signature=spec)
+
+    if len(selected) * size <= CACHE_LIMIT_BYTES:
+        fetch = _hold_in_memory(fetch, selected, spec, title)
+        selected = np.arange(len(selected))
+    batches = _index_batches(selected, batching)
+    return batches.map(fetch, tf.data.AUTOTUNE, deterministic=True)
+
+
+def _count_objects(builder, split, shards):
+    """Returns the number of objects of every scene of a split, `[n]`."""
+    noted = (builder.info.metadata or {}).get("num_objects", {})
+    if split in noted:
+        return np.array(noted[split])
+    if "visibility" not in builder.info.features:
+        raise ValueError(
+            f"{builder.info.full_name} has no feature 'visibility' to choose scenes "
+            "by. Received: max_num_objects that is not None"
+        )
+    import tensorflow as tf
+
+    entities = builder.info.features["visibility"].shape
+    spec = {"visibility": tf.io.FixedLenFeature(entities, tf.float32)}
+    counts = []
+    for start in range(0, len(shards), _READ_AHEAD):
+        indices = np.arange(start, min(start + _READ_AHEAD, len(shards)))
+        visibility = tf.io.parse_example(shards.read(indices), spec)["visibility"]
+        counts.append(visibility.numpy()[:, num_background(builder) :].sum(axis=1))
+    return np.concatenate(counts)
+
+
+def _index_batches(selected, batching):
+    import tensorflow as tf
+
+    skipped = batching.start_batch * batching.batch_size
+    epochs = tf.data.Dataset.range(1)
+    if batching.repeat:
+        first_epoch, skipped = divmod(skipped, len(selected))
+        epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+
+    def order(epoch):
+        indices = tf.constant(selected)
+        if batching.shuffle:
+            key = tf.stack([tf.cast(batching.seed, tf.int64), epoch])
+            indices = tf.random.experimental.stateless_shuffle(indices, key)
+        return tf.data.Dataset.from_tensor_slices(indices)
+
+    indices = epochs.flat_map(order).skip(skipped)
+    drop_remainder = batching.drop_remainder or batching.repeat
+    return indices.batch(batching.batch_size, drop_remainder=drop_remainder)
+
+
+def _hold_in_memory(fetch, selected, spec, title):
+    """Reads all scenes once; returns a function as `fetch`, by position."""
+    import tensorflow as tf
+
+    arrays = {
+        key: np.empty((len(selected), *s.shape), s.dtype.as_numpy_dtype)
+        for key, s in spec.items()
+    }
+    batches = tf.data.Dataset.from_tensor_slices(selected).batch(_READ_AHEAD)
+    batches = batches.map(fetch, tf.data.AUTOTUNE, deterministic=True)
+    start = 0
+    try:
+        for batch in batches.as_numpy_iterator():
+            for key, values in batch.items():
+                arrays[key][start : start + len(values)] = values
+            start += len(values)
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(
+            f"{title}: a record between {start} and {start + _READ_AHEAD} cannot be "
+            "decoded. Delete the directory of the dataset and prepare it again. "
+            f"Received: {error.message}"
+        ) from None
+    with tf.device("/CPU:0"):
+        tensors = {key: tf.constant(values) for key, values in arrays.items()}
+
+    def take(indices):
+        return {key: tf.gather(values, indices) for key, values in tensors.items()}
+
+    return take
