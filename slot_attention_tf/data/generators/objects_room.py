@@ -152,9 +152,8 @@ def _room(origin, directions):
     counts = np.bincount(labels, minlength=NUM_BACKGROUND)
     if len(walls) > 2 or min(counts[SKY], counts[FLOOR]) < _MIN_STAGE_PIXELS:
         return None
-    # The leftmost pixel of the first wall lies left of that of the second.
     columns = np.arange(labels.size) % RESOLUTION[1]
-    order = sorted(walls, key=lambda w: columns[labels == w].min())
+    order = sorted(walls, key=lambda w: columns[labels == w].mean())
     lit = np.float32([-_LIGHT[0], _LIGHT[0], -_LIGHT[1], _LIGHT[1]])[wall]
     light = np.where(labels == FLOOR, np.float32(_LIGHT[2]), lit)
     light = np.where(labels == SKY, np.float32(1), _brightness(light))
