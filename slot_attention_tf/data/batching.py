@@ -118,21 +118,45 @@ def _count_objects(builder, split, shards):
     noted = (builder.info.metadata or {}).get("num_objects", {})
     if split in noted:
         return np.array(noted[split])
-    if "visibility" not in builder.info.features:
-        raise ValueError(
-            f"{builder.info.full_name} has no feature 'visibility' to choose scenes "
-            "by. Received: max_num_objects that is not None"
-        )
     import tensorflow as tf
 
-    entities = builder.info.features["visibility"].shape
-    spec = {"visibility": tf.io.FixedLenFeature(entities, tf.float32)}
+    count = _object_counter(builder)
     counts = []
     for start in range(0, len(shards), _READ_AHEAD):
         indices = np.arange(start, min(start + _READ_AHEAD, len(shards)))
-        visibility = tf.io.parse_example(shards.read(indices), spec)["visibility"]
-        counts.append(visibility.numpy()[:, num_background(builder) :].sum(axis=1))
+        serialized = tf.constant(shards.read(indices))
+        counts.append(tf.map_fn(count, serialized, fn_output_signature=tf.int32))
     return np.concatenate(counts)
+
+
+def _object_counter(builder):
+    """Returns a function from a serialized scene to its number of objects."""
+    import tensorflow as tf
+
+    features = builder.info.features
+    if "visibility" in features:
+        background = num_background(builder)
+        entities = tf.io.FixedLenFeature(features["visibility"].shape, tf.float32)
+        parts = {"visibility": entities}
+
+        def count(serialized):
+            parsed = tf.io.parse_single_example(serialized, parts)
+            present = parsed["visibility"][background:] > 0
+            return tf.math.count_nonzero(present, dtype=tf.int32)
+
+    elif "objects" in features:
+        parts = {"objects/size": tf.io.VarLenFeature(tf.int64)}
+
+        def count(serialized):
+            parsed = tf.io.parse_single_example(serialized, parts)
+            return tf.size(parsed["objects/size"].values)
+
+    else:
+        raise ValueError(
+            f"{builder.info.full_name} has neither of the features 'visibility' and "
+            "'objects' to choose scenes by. Received: max_num_objects not None"
+        )
+    return tf.function(count)
 
 
 def _index_batches(selected, batching):

@@ -97,7 +97,7 @@ def build_clevr(
             for key in ("image", "segmentation")
             if key in builder.info.features
         },
-        read_config=tfds.ReadConfig(try_autocache=False),
+        read_config=tfds.ReadConfig(try_autocache=False, enable_ordering_guard=False),
     )
     if split == "train":
         examples = examples.skip(num_eval_examples)

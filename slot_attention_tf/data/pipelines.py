@@ -140,6 +140,11 @@ def set_prediction_dataset(
     crop = clevr.CROP if apply_crop else None
     _check_image(shape, resolution, crop)
     shards = batching.open_split(builder, split)
+    if max_num_objects < 1:
+        raise ValueError(
+            "`max_num_objects` must be at least 1. "
+            f"Received: max_num_objects={max_num_objects}"
+        )
     # CLEVR has no scene of more than ten objects: nothing to count.
     limit = max_num_objects if max_num_objects < clevr.MAX_NUM_OBJECTS else None
     selected = batching.select_scenes(builder, split, shards, limit, num_scenes)

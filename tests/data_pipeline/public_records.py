@@ -6,6 +6,7 @@ written by TensorFlow's own writer and protocol buffers, independently of the re
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 
 def one_byte_strings(array):
@@ -38,3 +39,28 @@ def masks_of(labels, num_entities):
     """Returns masks `[entities, height, width, 1]`, 0 or 255, of a label map."""
     entities = np.arange(num_entities).reshape(-1, 1, 1)
     return (255 * (labels[None] == entities)).astype(np.uint8)[..., None]
+
+
+def serialize_scene(scene, num_entities, entity_axis=0, bytes_factors=()):
+    """Serializes a drawn scene; all but image and label map become factors."""
+    factors = {k: v for k, v in scene.items() if k not in ("image", "segmentation")}
+    masks = masks_of(scene["segmentation"][..., 0], num_entities)
+    stored = {"image": scene["image"], "mask": np.moveaxis(masks, 0, entity_axis)}
+    for name in bytes_factors:
+        stored[name] = factors.pop(name)
+    return serialize(stored, factors)
+
+
+def load(builder, split):
+    """Reads all examples of a split through TFDS."""
+    return list(tfds.as_numpy(builder.as_dataset(split=split)))
+
+
+def assert_same_scenes(loaded, expected):
+    """Compares examples with dicts of arrays, types included."""
+    assert len(loaded) == len(expected)
+    for one, other in zip(loaded, expected, strict=True):
+        assert set(one) == set(other)
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+            assert one[key].dtype == other[key].dtype, key

@@ -1,9 +1,9 @@
 """Tests of the `tetrominoes` builder, on generated and on written public records."""
 
-import numpy as np
 import public_records
 import pytest
 import tensorflow_datasets as tfds
+from public_records import assert_same_scenes, load, serialize_scene
 
 from slot_attention_tf.data import records
 from slot_attention_tf.data.builders import TetrominoesConfig
@@ -13,32 +13,12 @@ from slot_attention_tf.data.prepare import open_prepared, prepare
 FILE = "tetrominoes_train.tfrecords"
 
 
-def serialize(scene):
-    labels = scene["segmentation"][..., 0]
-    factors = ("visibility", "shape", "color", "x", "y")
-    return public_records.serialize(
-        {"image": scene["image"], "mask": public_records.masks_of(labels, 4)},
-        {name: scene[name] for name in factors},
-    )
-
-
 def write_public_file(directory, num_scenes):
     drawn = list(scenes.iterate_scenes(tetrominoes.draw_scene, num_scenes, 99))
-    public_records.write(directory / FILE, [serialize(scene) for scene in drawn])
+    public_records.write(
+        directory / FILE, [serialize_scene(scene, 4) for scene in drawn]
+    )
     return drawn
-
-
-def load(builder, split):
-    return list(tfds.as_numpy(builder.as_dataset(split=split)))
-
-
-def assert_same_scenes(loaded, drawn):
-    assert len(loaded) == len(drawn)
-    for one, other in zip(loaded, drawn, strict=True):
-        assert set(one) == set(other)
-        for key in one:
-            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
-            assert one[key].dtype == other[key].dtype
 
 
 def test_synthetic_holds_the_generated_scenes_in_order(data_dir):
@@ -92,6 +72,21 @@ def test_a_broken_file_leaves_nothing_behind(tmp_path):
     assert not list((tmp_path / "data").rglob("*.tfrecord*"))
     with pytest.raises(FileNotFoundError):
         open_prepared("tetrominoes/few", tmp_path / "data")
+
+
+@pytest.mark.parametrize("shuffle_files", [False, True])
+def test_tfds_load(tmp_path, monkeypatch, shuffle_files):
+    config = tfds.builder_cls("tetrominoes").builder_configs["synthetic"]
+    monkeypatch.setattr(config, "num_train", 4)
+    monkeypatch.setattr(config, "num_test", 1)
+    dataset = tfds.load(
+        "tetrominoes/synthetic",
+        split="train",
+        data_dir=tmp_path,
+        shuffle_files=shuffle_files,
+    )
+    drawn = list(scenes.iterate_scenes(tetrominoes.draw_scene, 4, seed=0))
+    assert_same_scenes(list(tfds.as_numpy(dataset)), drawn)
 
 
 def test_published_configurations():

@@ -131,6 +131,19 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         finally:
             tfds.enable_progress_bar()
 
+    def as_dataset(
+        self, split=None, *, shuffle_files=False, read_config=None, **kwargs
+    ):
+        """Makes a `tf.data.Dataset`; see TFDS."""
+        # TFDS refuses to shuffle the files of a dataset that was written in order.
+        if shuffle_files:
+            read_config = dataclasses.replace(
+                read_config or tfds.ReadConfig(), enable_ordering_guard=False
+            )
+        return super().as_dataset(
+            split, shuffle_files=shuffle_files, read_config=read_config, **kwargs
+        )
+
     def _split_generators(self, dl_manager):
         splits = self._make_splits(dl_manager)
         # Downloads are done; the bars to come do not know the totals, and ours do.
