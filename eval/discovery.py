@@ -20,7 +20,7 @@ import numpy as np  # noqa: E402
 from slot_attention_tf.models import SlotAttentionAutoEncoder  # noqa: E402
 from slot_attention_tf.presets import DISCOVERY_PRESETS  # noqa: E402
 from slot_attention_tf.training import discovery, runs  # noqa: E402
-from slot_attention_tf.training.evaluation import evaluate_discovery  # noqa: E402
+from slot_attention_tf.training.evaluation import DiscoveryEvaluator  # noqa: E402
 from slot_attention_tf.training.randomness import fixed_randomness  # noqa: E402
 from slot_attention_tf.visualization import (  # noqa: E402
     attention_figure,
@@ -58,7 +58,7 @@ def evaluate():
     )
     discovery.warn_of_few_slots(preset, test_set)
     options = {"num_slots": FLAGS.num_slots, "num_iterations": FLAGS.num_iterations}
-    result = evaluate_discovery(model, test_set, seed=FLAGS.seed, **options)
+    result = DiscoveryEvaluator(model, **options)(test_set, FLAGS.seed)
     print(f"{run.path} at step {step}")
     print(result.summary())
     print(f"Reconstruction error (MSE) {result.values()['mse']:.5f}")

@@ -12,7 +12,7 @@ from slot_attention_tf.models import SlotAttentionAutoEncoder
 from slot_attention_tf.presets import DISCOVERY_PRESETS, build_from_preset
 from slot_attention_tf.training import script
 from slot_attention_tf.training.environment import is_chief, make_strategy
-from slot_attention_tf.training.evaluation import evaluate_discovery
+from slot_attention_tf.training.evaluation import DiscoveryEvaluator
 from slot_attention_tf.training.loop import (
     LoopSettings,
     NonFiniteLossError,
@@ -75,6 +75,7 @@ def train(values):
         trainer = Trainer(
             model, optimizer, reconstruction_losses, settings, run, strategy
         )
+    evaluate = DiscoveryEvaluator(model)
     step = trainer.restore()
     if step >= settings.num_train_steps:
         print(
@@ -86,13 +87,13 @@ def train(values):
         pictures = next(iter(test_set))["image"][:_NUM_PICTURES]
         trainer.train(
             functools.partial(_training_batches, preset, values),
-            functools.partial(_on_checkpoint, model, run, pictures, test_set),
+            functools.partial(_on_checkpoint, evaluate, run, pictures, test_set),
         )
         if run.writable:
             model.save(run.model_file)
     if not run.writable:
         return None
-    result = evaluate_discovery(model, test_set)
+    result = evaluate(test_set)
     print(result.summary())
     print(f"Pictures: {run.pictures}")
     return result
@@ -159,9 +160,9 @@ def _training_batches(preset, values, start_batch):
     )
 
 
-def _on_checkpoint(model, run, images, test_set, step, progress):
-    result = evaluate_discovery(model, test_set)
-    figure = picture(model, images)
+def _on_checkpoint(evaluate, run, images, test_set, step, progress):
+    result = evaluate(test_set)
+    figure = picture(evaluate.model, images)
     run.save_figure(f"slots_{step:07}.png", figure)
     progress.image("slots", figure_to_image(figure), step)
     return result.values()

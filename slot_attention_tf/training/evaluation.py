@@ -58,39 +58,48 @@ class DiscoveryResult:
         return line
 
 
-def evaluate_discovery(model, dataset, num_slots=None, num_iterations=None, seed=0):
-    """Segments every image of a dataset and compares it with the truth.
+class DiscoveryEvaluator:
+    """Segments the images of a dataset and compares them with the truth.
 
     Args:
         model: A `SlotAttentionAutoEncoder`.
-        dataset: Finite `tf.data.Dataset` of `{"image", "segmentation"}` batches.
         num_slots: Optional integer that replaces the model's `num_slots`.
         num_iterations: Optional integer that replaces the model's `num_iterations`.
-        seed: Integer, the seed of the initial slots.
-
-    Returns:
-        A `DiscoveryResult`.
     """
 
-    @tf.function(reduce_retracing=True)
-    def predict(images):
-        recon_combined, _, masks, _ = model(
-            images, num_slots=num_slots, num_iterations=num_iterations
-        )
-        return l2_loss_per_example(recon_combined, images), masks[..., 0]
+    def __init__(self, model, num_slots=None, num_iterations=None):
+        self.model = model
 
-    fg_ari, mse, stripes = [], [], []
-    with fixed_randomness(model, seed):
-        for batch in dataset:
-            errors, masks = predict(batch["image"])
-            labels = tf.argmax(masks, axis=1, output_type=tf.int32)
-            ari = adjusted_rand_index(batch["segmentation"], labels)
-            fg_ari.append(np.asarray(ari))
-            mse.append(errors.numpy())
-            stripes.append(stripe_score(masks.numpy()))
-    if not mse:
-        raise ValueError("The dataset to evaluate on holds no batch.")
-    return DiscoveryResult(*map(np.concatenate, (fg_ari, mse, stripes)))
+        def predict(images):
+            recon_combined, _, masks, _ = model(
+                images, num_slots=num_slots, num_iterations=num_iterations
+            )
+            return l2_loss_per_example(recon_combined, images), masks[..., 0]
+
+        self._predict = tf.function(predict, reduce_retracing=True)
+
+    def __call__(self, dataset, seed=0):
+        """Evaluates the model as it is now.
+
+        Args:
+            dataset: Finite `tf.data.Dataset` of `{"image", "segmentation"}` batches.
+            seed: Integer, the seed of the initial slots.
+
+        Returns:
+            A `DiscoveryResult`.
+        """
+        fg_ari, mse, stripes = [], [], []
+        with fixed_randomness(self.model, seed):
+            for batch in dataset:
+                errors, masks = self._predict(batch["image"])
+                labels = tf.argmax(masks, axis=1, output_type=tf.int32)
+                ari = adjusted_rand_index(batch["segmentation"], labels)
+                fg_ari.append(np.asarray(ari))
+                mse.append(errors.numpy())
+                stripes.append(stripe_score(masks.numpy()))
+        if not mse:
+            raise ValueError("The dataset to evaluate on holds no batch.")
+        return DiscoveryResult(*map(np.concatenate, (fg_ari, mse, stripes)))
 
 
 def stripe_score(masks):

@@ -6,6 +6,7 @@ import math
 import keras
 import tensorflow as tf
 
+from slot_attention_tf.training.checkpoints import training_state
 from slot_attention_tf.training.environment import is_chief
 from slot_attention_tf.training.progress import Progress
 from slot_attention_tf.training.randomness import seed_states
@@ -74,13 +75,7 @@ class Trainer:
         optimizer.build(model.trainable_variables)
         self._decorrelate_replicas()
 
-        checkpoint = tf.train.Checkpoint(
-            model=model,
-            optimizer=optimizer,
-            step=self.step,
-            # Seed generators of Keras are no part of what TensorFlow tracks.
-            random_state=[state.value for state in seed_states(model)],
-        )
+        checkpoint = training_state(model, optimizer, self.step)
         folder = run.checkpoints
         if not is_chief(strategy):
             # Every worker takes part in saving, but one alone may write the run's.
@@ -97,7 +92,7 @@ class Trainer:
         """Continues from the last checkpoint; returns the step (0: a fresh run)."""
         latest = tf.train.latest_checkpoint(str(self.run.checkpoints))
         if latest is not None:
-            self._manager.checkpoint.restore(latest).assert_existing_objects_matched()
+            self._manager.checkpoint.restore(latest).assert_consumed()
             self._decorrelate_replicas()
         return int(self.step.numpy())
 

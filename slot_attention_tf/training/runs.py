@@ -4,7 +4,9 @@ import dataclasses
 import json
 
 import numpy as np
+import tensorflow as tf
 
+from slot_attention_tf.training.checkpoints import restore_model
 from slot_attention_tf.training.run_directory import RunDirectory
 
 
@@ -22,8 +24,6 @@ def load_run(model_dir, model_class, presets):
     Raises:
         FileNotFoundError: If there is no run or no checkpoint in the folder.
     """
-    import tensorflow as tf
-
     run = RunDirectory(model_dir)
     config = run.read_config()
     if config is None:
@@ -38,11 +38,9 @@ def load_run(model_dir, model_class, presets):
             f"{model_dir} holds no checkpoint yet: its run stopped before the first "
             "one. The command that started it continues it."
         )
-    step = tf.Variable(0, dtype=tf.int64)
-    checkpoint = tf.train.Checkpoint(model=model, step=step)
-    checkpoint.restore(latest).expect_partial().assert_existing_objects_matched()
+    step = restore_model(model, latest)
     preset = dataclasses.replace(presets[config["preset"]], **config["settings"])
-    return run, model, preset, int(step)
+    return run, model, preset, step
 
 
 def record_evaluation(run, step, values):
