@@ -94,5 +94,6 @@ def describe(element):
         for name in ("size", "material", "shape", "color")
     )
     coords = element[slices["coords"]] * COORDS_SCALE + COORDS_OFFSET
-    position = ", ".join(f"{value:.1f}" for value in coords)
+    # Adding 0 turns -0.0 into 0.0.
+    position = ", ".join(f"{round(value, 1) + 0.0:.1f}" for value in coords)
     return f"{size} {color} {material} {shape} at ({position})"

@@ -25,7 +25,7 @@ def test_feature_weights():
 
 def test_describe():
     element = np.zeros(19)
-    element[:3] = [0.5, 1.0, 0.0]
+    element[:3] = [0.499, 1.0, 0.0]
     element[[4, 6, 9, 14, 18]] = 0.6
     assert (
         properties.describe(element) == "large red metal cylinder at (0.0, 3.0, -3.0)"

@@ -6,24 +6,28 @@ from matplotlib.figure import Figure
 
 _CELL_INCHES = 1.25
 _FONT_SIZE = 8
+_CAPTION_SIZE = 6
+_LINE_INCHES = _CAPTION_SIZE / 72 * 1.4
 
 
-def picture_grid(num_rows, num_columns, cell_height=1.0):
+def picture_grid(num_rows, num_columns, row_labels=True, caption_lines=0):
     """Makes a figure of empty cells without ticks.
 
     Args:
         num_rows: number of rows.
         num_columns: number of columns.
-        cell_height: height of a cell in widths, more than 1 to make room for text.
+        row_labels: whether there will be labels to the left of the rows.
+        caption_lines: largest number of lines below a cell.
 
     Returns:
         The figure, and its axes as an object array `[num_rows, num_columns]`.
     """
+    row_inches = _CELL_INCHES + (caption_lines + 1) * _LINE_INCHES
     size = (
-        num_columns * _CELL_INCHES + 0.9,
-        num_rows * _CELL_INCHES * cell_height + 0.4,
+        num_columns * _CELL_INCHES + (0.4 if row_labels else 0.1),
+        num_rows * (row_inches if caption_lines else _CELL_INCHES) + 0.3,
     )
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    figure = Figure(figsize=size, dpi=100, layout="compressed")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
     cells = figure.subplots(num_rows, num_columns, squeeze=False)
@@ -52,7 +56,7 @@ def set_row_label(cell, text):
 
 def set_caption(cell, text, color="black"):
     """Writes below a cell."""
-    cell.set_xlabel(text, fontsize=_FONT_SIZE - 2, color=color, labelpad=2)
+    cell.set_xlabel(text, fontsize=_CAPTION_SIZE, color=color, labelpad=2)
 
 
 def figure_to_image(figure):

@@ -48,19 +48,22 @@ def set_prediction_figure(images, attention, predictions, targets, grid):
     targets = check_shape(targets, "targets", (batch_size, "M", NUM_FEATURES))
     palette = slot_palette(num_slots)
 
-    figure, cells = picture_grid(batch_size, 1 + num_slots, cell_height=1.75)
+    words = [
+        _words_of_slots(*sets) for sets in zip(predictions, targets, strict=True)
+    ]  # For each image and slot, text and colour.
+    lines = max(text.count("\n") + 1 for row in words for text, _ in row)
+    figure, cells = picture_grid(batch_size, 1 + num_slots, False, max(2, lines))
     set_title(cells[0, 0], "Image")
     for slot in range(num_slots):
         set_title(cells[0, 1 + slot], f"Slot {slot + 1}")
     for row in range(batch_size):
         show(cells[row, 0], to_uint8(images[row]))
         set_caption(cells[row, 0], _count_objects(predictions[row], targets[row]))
-        partners = _partners(predictions[row], targets[row])
         for slot in range(num_slots):
             cell = cells[row, 1 + slot]
             lit = _light(images[row], maps[row, slot])
             show(cell, to_uint8(lit), frame=palette[slot])
-            set_caption(cell, *_words(predictions[row, slot], partners[slot]))
+            set_caption(cell, *words[row][slot])
     return figure
 
 
@@ -88,6 +91,12 @@ def _partners(predictions, targets):
 def _count_objects(predictions, targets):
     predicted = int(np.sum(predictions[:, -1] >= 0.5))
     return f"{predicted} objects predicted\n{int(np.sum(targets[:, -1]))} true objects"
+
+
+def _words_of_slots(predictions, targets):
+    """Caption and colour for each slot of one image."""
+    partners = _partners(predictions, targets)
+    return [_words(*pair) for pair in zip(predictions, partners, strict=True)]
 
 
 def _words(prediction, target):
