@@ -1,10 +1,12 @@
 """Evaluates a run of object discovery and draws what it found.
 
     python eval/discovery.py --model_dir=runs/discovery_0
+    python eval/discovery.py --saved_model=DIR
 
-Prints FG-ARI and reconstruction error on the test split. Writes pictures into
-`<model_dir>/pictures`: Figure 3 of the paper (input, reconstruction, segmentation,
-every slot), the attention of each iteration, and the training curves.
+The second form takes what `export_saved_model` wrote. Prints FG-ARI and reconstruction
+error on the test split. Writes pictures into `<folder>/pictures`: Figure 3 of the paper
+(input, reconstruction, segmentation, every slot), the attention of each iteration, and
+the training curves of a run.
 """
 
 import sys
@@ -17,11 +19,13 @@ prepare_environment()
 
 import numpy as np  # noqa: E402
 
+from slot_attention_tf.export import load_saved_model  # noqa: E402
 from slot_attention_tf.models import SlotAttentionAutoEncoder  # noqa: E402
 from slot_attention_tf.presets import DISCOVERY_PRESETS  # noqa: E402
 from slot_attention_tf.training import discovery, runs  # noqa: E402
 from slot_attention_tf.training.evaluation import DiscoveryEvaluator  # noqa: E402
 from slot_attention_tf.training.randomness import fixed_randomness  # noqa: E402
+from slot_attention_tf.training.run_directory import RunDirectory  # noqa: E402
 from slot_attention_tf.visualization import (  # noqa: E402
     attention_figure,
     slots_figure,
@@ -32,7 +36,15 @@ FLAGS = flags.FLAGS
 
 
 def define_flags():
-    flags.DEFINE_string("model_dir", None, "Folder of the run.", required=True)
+    flags.DEFINE_string("model_dir", None, "Folder of the run.")
+    flags.DEFINE_string("saved_model", None, "Or folder of a SavedModel.")
+    flags.mark_flags_as_mutual_exclusive(["model_dir", "saved_model"], required=True)
+    flags.DEFINE_enum(
+        "preset",
+        None,
+        sorted(DISCOVERY_PRESETS),
+        "Whose data a SavedModel sees. Default: that with the same architecture.",
+    )
     flags.DEFINE_string("data_dir", None, "Folder of all datasets. Default: TFDS's.")
     flags.DEFINE_string("dataset", None, "Another dataset than the run's.")
     flags.DEFINE_integer("num_scenes", discovery.NUM_TEST_SCENES, "Test images.")
@@ -45,11 +57,24 @@ def define_flags():
     flags.DEFINE_integer("seed", 0, "Seed of the initial slots.")
 
 
+def load():
+    """The run or SavedModel that the flags name: `(run, model, preset, step)`."""
+    if FLAGS.saved_model is None:
+        return runs.load_run(
+            FLAGS.model_dir, SlotAttentionAutoEncoder, DISCOVERY_PRESETS
+        )
+    model = load_saved_model(FLAGS.saved_model)
+    name = FLAGS.preset or runs.preset_like(model.config, DISCOVERY_PRESETS)
+    print(f"Data of the preset {name}")
+    preset = discovery.with_replacements(
+        DISCOVERY_PRESETS[name], num_slots=model.num_slots
+    )
+    return RunDirectory(FLAGS.saved_model), model, preset, None
+
+
 def evaluate():
     """Evaluates the run that the flags name; returns its `DiscoveryResult`."""
-    run, model, preset, step = runs.load_run(
-        FLAGS.model_dir, SlotAttentionAutoEncoder, DISCOVERY_PRESETS
-    )
+    run, model, preset, step = load()
     preset = discovery.with_replacements(
         preset, dataset=FLAGS.dataset, num_slots=FLAGS.num_slots
     )
@@ -59,13 +84,14 @@ def evaluate():
     discovery.warn_of_few_slots(preset, test_set)
     options = {"num_slots": FLAGS.num_slots, "num_iterations": FLAGS.num_iterations}
     result = DiscoveryEvaluator(model, **options)(test_set, FLAGS.seed)
-    print(f"{run.path} at step {step}")
+    print(run.path if step is None else f"{run.path} at step {step}")
     print(result.summary())
     print(f"Reconstruction error (MSE) {result.values()['mse']:.5f}")
-    for sign in runs.signs_of_failure(run, result.values()):
-        print(f"FAILED RUN? {sign}")
-    if FLAGS.dataset is None and set(options.values()) == {None}:
-        runs.record_evaluation(run, step, result.values())
+    if step is not None:
+        for sign in runs.signs_of_failure(run, result.values()):
+            print(f"FAILED RUN? {sign}")
+        if FLAGS.dataset is None and set(options.values()) == {None}:
+            runs.record_evaluation(run, step, result.values())
     draw(run, model, test_set, options)
     return result
 
@@ -77,10 +103,9 @@ def draw(run, model, test_set, options):
     with fixed_randomness(model, FLAGS.seed):
         outputs = model(images, return_attention=True, **options)
     recon_combined, recons, masks, _, attention = map(np.asarray, outputs)
-    figures = {
-        "slots.png": slots_figure(images, recon_combined, recons, masks),
-        "curves.png": training_curves_figure(run.read_metrics()),
-    }
+    figures = {"slots.png": slots_figure(images, recon_combined, recons, masks)}
+    if metrics := run.read_metrics():
+        figures["curves.png"] = training_curves_figure(metrics)
     grid = getattr(model.encoder, "feature_resolution", None)
     if grid is not None:
         figures["attention.png"] = attention_figure(images, attention, grid)

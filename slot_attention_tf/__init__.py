@@ -21,6 +21,7 @@ _HOME = {
     "hungarian_huber_loss": "losses",
     "adjusted_rand_index": "metrics",
     "AdjustedRandIndex": "metrics",
+    "export_saved_model": "export",
 }
 
 __all__ = sorted(_HOME)

@@ -3,11 +3,12 @@
 import contextlib
 
 import keras
-import numpy as np
 
 
 def seed_states(model):
     """The state variables `[2]` (seed, counter) of a model's seed generators."""
+    if hasattr(model, "random_state"):  # A loaded SavedModel has no Keras variables.
+        return model.random_state
     return [
         variable
         for variable in model.non_trainable_variables
@@ -25,7 +26,7 @@ def fixed_randomness(model, seed=0):
     states = seed_states(model)
     before = [keras.ops.convert_to_numpy(state) for state in states]
     for state in states:
-        state.assign(np.array([seed, 0], dtype=state.dtype))
+        state.assign([seed, 0])
     try:
         yield
     finally:

@@ -43,6 +43,38 @@ def load_run(model_dir, model_class, presets):
     return run, model, preset, step
 
 
+def preset_like(config, presets):
+    """Finds the preset with the architecture of a model.
+
+    Args:
+        config: Dictionary, the configuration of a `SlotAttentionAutoEncoder`.
+        presets: Dictionary of presets.
+
+    Returns:
+        The name of the preset.
+
+    Raises:
+        ValueError: If there is none, or several.
+    """
+    architecture = [_sizes(config[part]["config"]) for part in ("encoder", "decoder")]
+    names = [
+        name
+        for name, preset in presets.items()
+        if architecture
+        == [
+            _sizes(part.get_config())
+            for part in (preset.make_encoder(), preset.make_decoder())
+        ]
+    ]
+    if len(names) == 1:
+        return names[0]
+    raise ValueError(
+        f"{'Several presets have' if names else 'No preset has'} the architecture of "
+        "this model: say by --preset=NAME whose data to evaluate it on. Known: "
+        f"{', '.join(names or sorted(presets))}"
+    )
+
+
 def record_evaluation(run, step, values):
     """Keeps an evaluation in the run's `evaluation.json`."""
     run.write_text("evaluation.json", json.dumps({"step": step, **values}) + "\n")
@@ -76,6 +108,14 @@ def signs_of_failure(run, values, max_stripes=0.9, max_ratio=1.5):
             f"{len(errors)} sibling runs, {np.median(errors):.5f}."
         )
     return signs
+
+
+def _sizes(config):
+    """What of a layer's configuration is architecture, as JSON keeps it."""
+    others = ("name", "dtype", "trainable")
+    return json.loads(
+        json.dumps({key: config[key] for key in config if key not in others})
+    )
 
 
 def _sibling_errors(run):

@@ -5,12 +5,14 @@ import json
 import runpy
 import sys
 
+import keras
 import numpy as np
 import pytest
 from absl import flags
 
 from slot_attention_tf import presets
 from slot_attention_tf.data.prepare import prepare
+from slot_attention_tf.export import export_saved_model
 from slot_attention_tf.models import SlotAttentionAutoEncoder
 from slot_attention_tf.training import runs
 from slot_attention_tf.training.run_directory import RunDirectory
@@ -47,11 +49,9 @@ def tiny_preset(monkeypatch):
 def run_script(script, monkeypatch, **options):
     """Runs a script in this process, as `python script --name=value ...`."""
     for name in list(flags.FLAGS):
-        if flags.FLAGS.find_module_defining_flag(name) in (
-            "slot_attention_tf.training.script",
-            str(ROOT / script),
-            "__main__",
-        ):
+        module = flags.FLAGS.find_module_defining_flag(name)
+        scripts = ("slot_attention_tf.training.script", str(ROOT), "__main__")
+        if module.startswith(scripts):
             delattr(flags.FLAGS, name)
     flags.FLAGS.unparse_flags()
     arguments = [f"--{name}={value}" for name, value in options.items()]
@@ -162,6 +162,49 @@ def test_eval_prints_and_draws(train, tmp_path, data_dir, monkeypatch, capsys):
 def test_eval_of_no_run_is_an_error(monkeypatch, tmp_path):
     message = run_script("eval/discovery.py", monkeypatch, model_dir=tmp_path)
     assert "holds no run" in message
+
+
+def test_eval_of_a_saved_model_says_what_eval_of_its_run_says(
+    train, tmp_path, data_dir, monkeypatch, capsys
+):
+    train(num_train_steps=1)
+    run, saved_model = tmp_path / "run", tmp_path / "saved_model"
+    export_saved_model(keras.saving.load_model(run / "model.keras"), saved_model)
+    options = {"data_dir": data_dir, "num_pictures": 2, "num_scenes": 40}
+    capsys.readouterr()
+    assert not run_script("eval/discovery.py", monkeypatch, model_dir=run, **options)
+    expected = capsys.readouterr().out
+    assert not run_script(
+        "eval/discovery.py", monkeypatch, saved_model=saved_model, **options
+    )
+    output = capsys.readouterr().out
+    assert "Data of the preset tiny" in output and " at step" not in output
+    for word in ("FG-ARI", "Reconstruction error"):
+        (line,) = (line for line in output.splitlines() if word in line)
+        assert line in expected.splitlines()
+    for name in ("slots.png", "attention.png"):
+        assert (saved_model / "pictures" / name).stat().st_size > 5000
+    message = run_script(
+        "eval/discovery.py",
+        monkeypatch,
+        saved_model=saved_model,
+        num_slots=9,
+        **options,
+    )
+    assert "num_slots=9" in message and "export it again" in message
+
+
+def test_preset_of_a_model_is_found_by_its_architecture():
+    named = presets.DISCOVERY_PRESETS
+    for name in ("clevr6", "tetrominoes_cpu", "tiny"):
+        model = SlotAttentionAutoEncoder.from_preset(name, num_slots=9)
+        config = json.loads(json.dumps(model.get_config()))
+        assert runs.preset_like(config, named) == name
+    twins = {"first": TINY, "second": TINY}
+    with pytest.raises(ValueError, match="Several .*--preset=NAME.*first, second"):
+        runs.preset_like(config, twins)
+    with pytest.raises(ValueError, match="No preset has.*clevr6"):
+        runs.preset_like(config, {"clevr6": named["clevr6"]})
 
 
 def test_failed_runs_are_flagged(tmp_path):

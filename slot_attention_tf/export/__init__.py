@@ -1,0 +1,5 @@
+"""Leaving and entering the package: SavedModels and the release's checkpoints."""
+
+from slot_attention_tf.export.saved_model import export_saved_model, load_saved_model
+
+__all__ = ["export_saved_model", "load_saved_model"]
