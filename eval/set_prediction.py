@@ -24,7 +24,7 @@ from slot_attention_tf.set_prediction_presets import (  # noqa: E402
 )
 from slot_attention_tf.training import runs, set_prediction  # noqa: E402
 from slot_attention_tf.training.set_evaluation import (  # noqa: E402
-    evaluate_set_prediction,
+    SetPredictionEvaluator,
     with_exactly,
 )
 from slot_attention_tf.visualization import training_curves_figure  # noqa: E402
@@ -68,7 +68,7 @@ def evaluate():
         preset = dataclasses.replace(preset, dataset=FLAGS.dataset)
     dataset = open_dataset(preset)
     options = {"num_slots": FLAGS.num_slots, "num_iterations": FLAGS.num_iterations}
-    result = evaluate_set_prediction(model, dataset, seed=FLAGS.seed, **options)
+    result = SetPredictionEvaluator(model, **options)(dataset, FLAGS.seed)
     print(f"{run.path} at step {step}, {preset.dataset}, {FLAGS.split}")
     print(result.summary())
 
@@ -93,13 +93,8 @@ def open_dataset(preset):
 def print_sweep(model, dataset, iterations):
     """Prints a row for each number of iterations."""
     for num_iterations in iterations:
-        result = evaluate_set_prediction(
-            model,
-            dataset,
-            num_slots=FLAGS.num_slots,
-            num_iterations=num_iterations,
-            seed=FLAGS.seed,
-        )
+        evaluate = SetPredictionEvaluator(model, FLAGS.num_slots, num_iterations)
+        result = evaluate(dataset, FLAGS.seed)
         print(f"T = {num_iterations:2}  {result.summary()}")
 
 
@@ -112,13 +107,9 @@ def print_by_num_objects(model, preset):
         for count in batch["target"].numpy()[..., -1].sum(axis=1)
     }
     for num_objects in sorted(counts - {0}):
-        result = evaluate_set_prediction(
-            model,
-            with_exactly(dataset, num_objects, FLAGS.batch_size),
-            num_slots=num_objects,
-            num_iterations=FLAGS.num_iterations,
-            seed=FLAGS.seed,
-        )
+        evaluate = SetPredictionEvaluator(model, num_objects, FLAGS.num_iterations)
+        scenes = with_exactly(dataset, num_objects, FLAGS.batch_size)
+        result = evaluate(scenes, FLAGS.seed)
         print(f"{num_objects:2} objects, K = {num_objects:2}  {result.summary()}")
 
 

@@ -1,7 +1,6 @@
 """Evaluation of set prediction on a dataset (paper, Section 4.2)."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import tensorflow as tf
@@ -45,43 +44,47 @@ class SetPredictionResult:
         return f"{'  '.join(values)}  over {len(self.targets)} images"
 
 
-def evaluate_set_prediction(
-    model, dataset, num_slots=None, num_iterations=None, seed=0
-):
-    """Predicts the objects of every image of a dataset.
+class SetPredictionEvaluator:
+    """Predicts the objects of the images of a dataset.
 
     Args:
         model: A `SlotAttentionClassifier`.
-        dataset: Finite `tf.data.Dataset` of `{"image", "target"}` batches.
         num_slots: Optional integer that replaces the model's `num_slots`.
         num_iterations: Optional integer that replaces the model's `num_iterations`.
-        seed: Integer, the seed of the initial slots.
-
-    Returns:
-        A `SetPredictionResult`.
-
-    Raises:
-        ValueError: If the dataset holds no batch.
     """
-    predict = _make_predict(model, num_slots, num_iterations)
-    predictions, targets = [], []
-    with fixed_randomness(model, seed):
-        for batch in dataset:
-            predictions.append(predict(batch["image"]).numpy())
-            targets.append(batch["target"].numpy())
-    if not targets:
-        raise ValueError("The dataset to evaluate on holds no batch.")
-    return SetPredictionResult(np.concatenate(predictions), np.concatenate(targets))
 
+    def __init__(self, model, num_slots=None, num_iterations=None):
+        self.model = model
 
-@functools.lru_cache(maxsize=32)
-def _make_predict(model, num_slots, num_iterations):
-    # Kept, or else every evaluation in the course of a training traces it anew.
-    @tf.function(reduce_retracing=True)
-    def predict(images):
-        return model(images, num_slots=num_slots, num_iterations=num_iterations)
+        @tf.function
+        def predict(images):
+            return model(images, num_slots=num_slots, num_iterations=num_iterations)
 
-    return predict
+        shape = (None, *model.resolution, model.num_channels)
+        # Traced once, for batches of any size.
+        self._predict = predict.get_concrete_function(tf.TensorSpec(shape))
+
+    def __call__(self, dataset, seed=0):
+        """Evaluates the model as it is now.
+
+        Args:
+            dataset: Finite `tf.data.Dataset` of `{"image", "target"}` batches.
+            seed: Integer, the seed of the initial slots.
+
+        Returns:
+            A `SetPredictionResult`.
+
+        Raises:
+            ValueError: If the dataset holds no batch.
+        """
+        predictions, targets = [], []
+        with fixed_randomness(self.model, seed):
+            for batch in dataset:
+                predictions.append(self._predict(batch["image"]).numpy())
+                targets.append(batch["target"].numpy())
+        if not targets:
+            raise ValueError("The dataset to evaluate on holds no batch.")
+        return SetPredictionResult(np.concatenate(predictions), np.concatenate(targets))
 
 
 def with_exactly(dataset, num_objects, batch_size):

@@ -23,7 +23,7 @@ from slot_attention_tf.training.loop import (
 )
 from slot_attention_tf.training.randomness import fixed_randomness
 from slot_attention_tf.training.run_directory import RunDirectory
-from slot_attention_tf.training.set_evaluation import evaluate_set_prediction
+from slot_attention_tf.training.set_evaluation import SetPredictionEvaluator
 from slot_attention_tf.visualization import figure_to_image, set_prediction_figure
 
 __all__ = ["NonFiniteLossError", "train"]
@@ -51,6 +51,7 @@ def train(values):
     open_split = functools.partial(open_dataset, preset, data_dir=values.data_dir)
     watched = open_split(f"train[:{NUM_WATCHED_SCENES}]", preset.batch_size)
     trainer = _make_trainer(preset, values, run, strategy)
+    evaluate = SetPredictionEvaluator(trainer.model)
 
     step = trainer.restore()
     if step >= preset.num_train_steps:
@@ -60,13 +61,12 @@ def train(values):
         )
     else:
         print(f"Training {run.path} from step {step}.", flush=True)
-        _train(trainer, preset, values, watched)
+        _train(trainer, evaluate, preset, values, watched)
         if run.writable:
             trainer.model.save(run.model_file)
     if not run.writable:
         return None
-    validation = open_split("validation", preset.batch_size)
-    result = evaluate_set_prediction(trainer.model, validation)
+    result = evaluate(open_split("validation", preset.batch_size))
     print(result.summary())
     print(f"Pictures: {run.pictures}")
     return result
@@ -165,7 +165,7 @@ def _make_trainer(preset, values, run, strategy):
         return Trainer(model, optimizer, loss_fn, settings, run, strategy)
 
 
-def _train(trainer, preset, values, watched):
+def _train(trainer, evaluate, preset, values, watched):
     pictured = {
         key: array[:_NUM_PICTURES] for key, array in next(iter(watched)).items()
     }
@@ -173,17 +173,21 @@ def _train(trainer, preset, values, watched):
     try:
         trainer.train(
             functools.partial(_training_batches, preset, values),
-            functools.partial(_on_checkpoint, trainer, pictured, watched),
+            functools.partial(_on_checkpoint, evaluate, trainer.run, pictured, watched),
         )
     except tf.errors.InvalidArgumentError as error:
         if "Sets cannot be matched" not in error.message:
             raise
         # NaN stops the matching before it shows in a loss.
-        raise NonFiniteLossError(
-            f"A prediction is NaN or infinite at step {int(trainer.step) + 1}. "
-            f"Training stopped; the checkpoints in {trainer.run.checkpoints} are kept. "
-            "Continue with a lower --learning_rate or a longer --warmup_steps."
-        ) from None
+        raise _non_finite_error(trainer.run, int(trainer.step) + 1) from None
+
+
+def _non_finite_error(run, step):
+    return NonFiniteLossError(
+        f"A prediction is NaN or infinite at step {step}. Training stopped; the "
+        f"checkpoints in {run.checkpoints} are kept. Continue with a lower "
+        "--learning_rate or a longer --warmup_steps."
+    )
 
 
 def _training_batches(preset, values, start_batch):
@@ -199,9 +203,11 @@ def _training_batches(preset, values, start_batch):
     )
 
 
-def _on_checkpoint(trainer, pictured, watched, step, progress):
-    result = evaluate_set_prediction(trainer.model, watched)
-    figure = picture(trainer.model, pictured["image"], pictured["target"])
-    trainer.run.save_figure(f"sets_{step:07}.png", figure)
+def _on_checkpoint(evaluate, run, pictured, watched, step, progress):
+    result = evaluate(watched)
+    if not np.isfinite(result.predictions).all():
+        raise _non_finite_error(run, step)
+    figure = picture(evaluate.model, pictured["image"], pictured["target"])
+    run.save_figure(f"sets_{step:07}.png", figure)
     progress.image("sets", figure_to_image(figure), step)
     return result.values()
