@@ -74,15 +74,17 @@ def discovery_dataset(
     )
 
     background = batching.num_background(builder)
+    form = {
+        "resolution": resolution,
+        "num_channels": num_channels,
+        "grayscale": grayscale,
+    }
 
     def decode(serialized):
         return _decode_scene(serialized, shape, crop, background)
 
     def finish(batch):
-        images = clevr.to_float(batch["image"])
-        return _to_model_input(
-            images, batch["segmentation"], resolution, num_channels, grayscale
-        )
+        return _to_model_input(**batch, **form)
 
     title = builder.info.full_name
     batches = batching.make_batches(shards, selected, decode, settings, title)
@@ -217,14 +219,18 @@ def _cut(image, crop):
     return image[top:bottom, left:right]
 
 
-def _to_model_input(images, labels, resolution, num_channels, grayscale):
+def _to_model_input(image, segmentation, resolution, num_channels, grayscale):
     import tensorflow as tf
 
-    if grayscale and images.shape[-1] == 3:
-        images = tf.image.rgb_to_grayscale(images)
-    images = clevr.resize(images, resolution)  # [B, H, W, C]
     if resolution is not None:
-        labels = tf.image.resize(labels[..., None], resolution, "nearest")[..., 0]
-    if images.shape[-1] != num_channels:
-        images = tf.repeat(images, num_channels, axis=-1)
-    return {"image": images, "segmentation": labels}
+        # Before the scaling to [-1, 1], as there are fewer pixels to scale after it.
+        image = tf.image.resize(image, resolution, tf.image.ResizeMethod.BILINEAR)
+        labels = tf.image.resize(segmentation[..., None], resolution, "nearest")
+        segmentation = labels[..., 0]
+    image = clevr.to_float(image)  # [B, H, W, C]
+    if grayscale and image.shape[-1] == 3:
+        image = tf.image.rgb_to_grayscale(image)
+    if image.shape[-1] != num_channels:
+        image = tf.repeat(image, num_channels, axis=-1)
+    image = tf.clip_by_value(image, -1.0, 1.0)  # Rounding may leave the range.
+    return {"image": image, "segmentation": segmentation}

@@ -104,7 +104,7 @@ def masks_to_labels(masks):
             f"masks must be 0 or 255 everywhere. Received: the value {bad.flat[0]} "
             f"at {bad.size} places"
         )
-    owners = inside.sum(axis=0)
+    owners = inside.sum(axis=0, dtype=np.uint8)
     for wrong, what in ((owners > 1, "masks overlap"), (owners < 1, "no mask covers")):
         if wrong.any():
             row, column, _ = np.argwhere(wrong)[0]
@@ -222,10 +222,9 @@ def _varint(message, position):
 def _one_byte_strings(values, name):
     """Returns the bytes of a list of one-byte strings, each stored as tag, 1, byte."""
     raw = np.frombuffer(values, np.uint8)
-    triples = raw[: raw.size // 3 * 3].reshape(-1, 3)
-    if raw.size % 3 or (triples[:, :2] != (0x0A, 1)).any():
+    if raw.size % 3 or (raw[::3] != 0x0A).any() or (raw[1::3] != 1).any():
         raise RecordError(f"feature {name!r} must be a list of one-byte strings")
-    return triples[:, 2]
+    return raw[2::3].copy()
 
 
 def _floats(values):
