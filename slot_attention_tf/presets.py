@@ -8,9 +8,10 @@ flag or an argument. Each docstring states what the run costs and what it reache
 
 import dataclasses
 
+import keras
+
 from slot_attention_tf.layers import (
     ConvEncoder,
-    PixelMLPDecoder,
     SpatialBroadcastDecoder,
 )
 
@@ -115,8 +116,9 @@ class CLEVR6(DiscoveryPreset):
 class TetrominoesCPU(DiscoveryPreset):
     """Tetrominoes on a laptop CPU.
 
-    Not the paper's: a strided encoder, a per-pixel MLP decoder, implicit
-    differentiation, gradient clipping, a higher learning rate and a short run.
+    Not the paper's: a strided encoder, a smaller decoder that starts with a strong
+    position embedding, implicit differentiation, gradient clipping, a higher learning
+    rate and a short run.
     """
 
     dataset: str = "tetrominoes/synthetic"
@@ -132,13 +134,17 @@ class TetrominoesCPU(DiscoveryPreset):
     decay_rate: float = 0.5
     decay_steps: int = 700
     clip_norm: float | None = 1.0
-    decoder_hidden_sizes: tuple[int, ...] = (64, 64)
 
     def make_decoder(self, **kwargs):
-        return PixelMLPDecoder(
+        return SpatialBroadcastDecoder(
             self.resolution,
             self.num_channels,
-            hidden_sizes=self.decoder_hidden_sizes,
+            broadcast_resolution=self.resolution,
+            filters=(32, 32),
+            kernel_size=(5, 3),
+            strides=1,
+            # With Keras' default, slots take several times as many steps to part.
+            position_initializer=keras.initializers.RandomNormal(stddev=2.0),
             name="decoder",
             **kwargs,
         )

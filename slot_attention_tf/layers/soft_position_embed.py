@@ -51,6 +51,9 @@ class SoftPositionEmbed(keras.layers.Layer):
     Args:
         hidden_size: Integer, the number of channels of the feature map.
         resolution: Pair `(H, W)`, the size of the feature map.
+        kernel_initializer: Initializer of the projection `[4, hidden_size]`. Default:
+            as in the reference release. Larger values let the layers above tell near
+            positions apart from the first step.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -62,14 +65,20 @@ class SoftPositionEmbed(keras.layers.Layer):
     Reference: Locatello et al. 2020, Appendix D.1.
     """
 
-    def __init__(self, hidden_size, resolution, **kwargs):
+    def __init__(
+        self, hidden_size, resolution, kernel_initializer="glorot_uniform", **kwargs
+    ):
         super().__init__(**kwargs)
         check_positive("hidden_size", hidden_size)
         self.hidden_size = hidden_size
         self.resolution = as_pair("resolution", resolution)
         self.grid = build_grid(self.resolution)  # [1, H, W, 4]
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.dense = keras.layers.Dense(
-            hidden_size, dtype=self.dtype_policy, name="dense"
+            hidden_size,
+            kernel_initializer=self.kernel_initializer,
+            dtype=self.dtype_policy,
+            name="dense",
         )
 
     def build(self, input_shape):
@@ -93,5 +102,9 @@ class SoftPositionEmbed(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        config = {"hidden_size": self.hidden_size, "resolution": self.resolution}
+        config = {
+            "hidden_size": self.hidden_size,
+            "resolution": self.resolution,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
         return {**super().get_config(), **config}

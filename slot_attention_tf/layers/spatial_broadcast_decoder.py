@@ -38,6 +38,8 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
         kernel_size: Integer or one per layer before the last.
         strides: Integer or one per layer before the last.
         output_kernel_size: Integer, the kernel size of the last convolution.
+        position_initializer: Initializer of the position embedding, see
+            `SoftPositionEmbed`.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -58,6 +60,7 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
         kernel_size=5,
         strides=(2, 2, 2, 2, 1),
         output_kernel_size=3,
+        position_initializer="glorot_uniform",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -72,6 +75,7 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
         self.kernel_size = as_tuple("kernel_size", kernel_size, len(self.filters))
         self.strides = as_tuple("strides", strides, len(self.filters))
         self.output_kernel_size = output_kernel_size
+        self.position_initializer = keras.initializers.get(position_initializer)
         self._check_sizes()
 
         policy = self.dtype_policy
@@ -102,6 +106,7 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
         self.position = SoftPositionEmbed(
             slot_size,
             self.broadcast_resolution,
+            self.position_initializer,
             dtype=self.dtype_policy,
             name="position",
         )
@@ -155,6 +160,9 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "strides": self.strides,
             "output_kernel_size": self.output_kernel_size,
+            "position_initializer": keras.initializers.serialize(
+                self.position_initializer
+            ),
         }
         return {**super().get_config(), **config}
 

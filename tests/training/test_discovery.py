@@ -23,7 +23,6 @@ TINY = dataclasses.replace(
     dataset="tetrominoes/tiny",
     encoder_filters=(8, 8),
     encoder_strides=(2, 2),
-    decoder_hidden_sizes=(16,),
     num_iterations=2,
     slot_size=16,
     mlp_hidden_size=16,

@@ -1,6 +1,8 @@
 """The loop: continuing, devices, clipping, precision, NaN."""
 
 import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -192,3 +194,55 @@ def test_two_devices_train_as_one_but_draw_their_own_noise(run_python, tmp_path)
     for one, two in zip(*weights, strict=True):
         np.testing.assert_allclose(two, one, rtol=1e-5)
     assert np.abs(np.array(noise[0]) - noise[1]).max() > 1e-3
+
+
+WORKER = """
+import json, os, sys, numpy as np, keras
+from slot_attention_tf.training.environment import is_chief, make_strategy
+strategy = make_strategy("multi_worker")
+from slot_attention_tf.training.loop import LoopSettings, Trainer
+from slot_attention_tf.training.run_directory import RunDirectory
+from tests.training.test_loop import batches, losses_of, make_model
+
+keras.utils.set_random_seed(0)
+with strategy.scope():
+    model = make_model(0.0)
+    settings = LoopSettings(4, 4, clip_norm=0.5, log_interval=2, checkpoint_interval=2)
+    run = RunDirectory(sys.argv[1], writable=is_chief(strategy))
+    trainer = Trainer(
+        model, keras.optimizers.SGD(0.1), losses_of, settings, run, strategy)
+trainer.restore()
+trainer.train(batches, lambda *_: None)
+print(json.dumps([w.tolist() for w in model.get_weights()]))
+"""
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one_and_one_of_them_writes(run_python, tmp_path):
+    workers = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    code = f"import sys; sys.argv.append({str(tmp_path)!r})\n{WORKER}"
+
+    def work(index):
+        task = {"type": "worker", "index": index}
+        config = json.dumps({"cluster": {"worker": workers}, "task": task})
+        return json.loads(run_python(code, TF_CONFIG=config).splitlines()[-1])
+
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(work, range(2))
+    assert first == second
+    settings = {"clip_norm": 0.5, "log_interval": 2, "checkpoint_interval": 2}
+    one = trainer(tmp_path / "one", 4, noise=0.0, **settings)
+    one.optimizer = keras.optimizers.SGD(0.1)
+    one.optimizer.build(one.model.trainable_variables)
+    one.train(batches, lambda *_: None)
+    for a, b in zip(one.model.get_weights(), first, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5)
+    rows = RunDirectory(tmp_path).read_metrics()
+    assert [row["step"] for row in rows] == [2, 4]
+    assert (tmp_path / "checkpoints" / "ckpt-4.index").exists()
