@@ -17,11 +17,21 @@ _HOME = {
     "spatial_broadcast": "layers",
     "spatial_flatten": "layers",
     "SlotAttentionAutoEncoder": "models",
+    "SlotAttentionClassifier": "models.classifier",
+    "build_model": "models.reference_names",
+    "unstack_and_split": "models.reference_names",
     "l2_loss": "losses",
     "hungarian_huber_loss": "losses",
+    "HungarianHuberLoss": "losses",
     "adjusted_rand_index": "metrics",
     "AdjustedRandIndex": "metrics",
+    "average_precision_clevr": "metrics",
+    "AveragePrecisionClevr": "metrics",
+    "build_clevr": "data.clevr",
+    "build_clevr_iterator": "data.clevr",
+    "preprocess_clevr": "data.clevr",
     "export_saved_model": "export",
+    "load_reference_checkpoint": "export",
 }
 
 __all__ = sorted(_HOME)
