@@ -117,6 +117,13 @@ def test_a_continued_run_does_not_read_what_it_skips(data_dir, monkeypatch):
     assert sum(read) == 45 - 7 * 5
 
 
+def test_epochs_are_skipped_by_arithmetic(data_dir, drawn):
+    # 45 batches of 10 are 10 epochs; walking there would take days.
+    options = dict(repeat=True, take=2)
+    result = batches(data_dir, start_batch=45 * 10**12 + 3, **options)
+    assert identify(result, drawn) == [*range(30, 45), *range(5)]
+
+
 def test_start_batch_without_repeat_skips_batches(data_dir, drawn):
     result = batches(data_dir, start_batch=3)
     assert identify(result, drawn) == list(range(30, 45))
