@@ -115,7 +115,8 @@ class SlotAttention(keras.layers.Layer):
                 f"Received: inputs.shape={tuple(input_shape)}"
             )
         slots_shape = (None, None, self.slot_size)
-        self.slot_initializer.build(input_shape)
+        if not self.slot_initializer.built:  # It is, if it comes from a saved config.
+            self.slot_initializer.build(input_shape)
         self.norm_inputs.build(input_shape)
         self.project_k.build(input_shape)
         self.project_v.build(input_shape)
