@@ -27,6 +27,12 @@ discovery: $(INSTALLED)
 		--model_dir=$(RUNS)/discovery_$(SEED) --checkpoint_interval=500
 	$(RUN) eval/discovery.py --model_dir=$(RUNS)/discovery_$(SEED) --data_dir=$(DATA_DIR)
 
+set-prediction: $(INSTALLED)
+	$(RUN) -m slot_attention_tf.data.prepare synthetic_clevr/laptop --data_dir=$(DATA_DIR)
+	$(RUN) train_set_prediction.py --preset=clevr_cpu --seed=$(SEED) --data_dir=$(DATA_DIR) \
+		--model_dir=$(RUNS)/set_prediction_$(SEED)
+	$(RUN) eval/set_prediction.py --model_dir=$(RUNS)/set_prediction_$(SEED) --data_dir=$(DATA_DIR)
+
 test: $(INSTALLED)
 	$(RUN) -m pytest -m "not slow"
 

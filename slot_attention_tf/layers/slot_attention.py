@@ -198,7 +198,8 @@ class SlotAttention(keras.layers.Layer):
         queries = ops.cast(queries, self._attention_dtype) * self.slot_size**-0.5
         keys = ops.cast(keys, self._attention_dtype)
         logits = ops.matmul(keys, ops.transpose(queries, (0, 2, 1)))  # [B, N, K]
-        return ops.softmax(logits, axis=-1)
+        # Not ops.softmax, which warns of a single slot: that is a choice here.
+        return ops.exp(logits - ops.logsumexp(logits, axis=-1, keepdims=True))
 
     def _weighted_mean(self, attention, values, mask):
         """Mean of the values of all inputs, weighted by each slot's attention."""

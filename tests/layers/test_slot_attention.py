@@ -109,7 +109,7 @@ def randomised_layer(rng, *args, input_size=6, **kwargs):
     return layer
 
 
-@pytest.mark.parametrize("num_slots,iterations", [(2, 1), (4, 3), (9, 5)])
+@pytest.mark.parametrize("num_slots,iterations", [(1, 1), (4, 3), (9, 5)])
 def test_matches_plain_numpy(rng, num_slots, iterations):
     layer = randomised_layer(rng, 3, 4, 10, 7)
     inputs = rng.normal(size=(3, 15, 6)).astype("float32")
