@@ -157,6 +157,13 @@ def test_crop_and_resize(data_dir, drawn):
     assert same.all()
 
 
+@pytest.mark.parametrize("resolution", [(12, 16), (50, 70), (35, 20)])
+def test_label_maps_are_resized_to_the_nearest_neighbour(data_dir, drawn, resolution):
+    (batch,) = batches(data_dir, batch_size=45, resolution=resolution)
+    truth = tf.image.resize(drawn["segmentation"], resolution, "nearest")[..., 0]
+    np.testing.assert_array_equal(batch["segmentation"], truth)
+
+
 @pytest.mark.parametrize("num_channels", [1, 3])
 def test_grayscale(data_dir, drawn, num_channels):
     (batch,) = batches(
