@@ -25,7 +25,6 @@ setup(
         "matplotlib>=3.8",
         "tensorboard>=2.18",
         "tqdm>=4.60",
-        "psutil>=5.9",
         # TensorFlow Datasets 4.9.10 imports it without requiring it.
         "importlib_resources>=5.0",
     ],
