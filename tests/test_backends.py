@@ -1,0 +1,79 @@
+"""The same numbers under every Keras backend, and no TensorFlow where none is due."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from tests import backend_checks
+
+WITHOUT_TENSORFLOW = """
+import sys
+
+class NoTensorFlow:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("tensorflow", "tensorflow_datasets"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, NoTensorFlow())
+import slot_attention_tf as sa
+from slot_attention_tf import presets, visualization
+from slot_attention_tf.data.generators import scenes, tetrominoes
+for name, home in sa._HOME.items():
+    if not home.startswith("data"):
+        getattr(sa, name)
+"""
+COMPUTE = """
+import keras, numpy as np
+from tests.backend_checks import compute_outputs
+np.savez({folder!r} + "/outputs.npz", **compute_outputs({folder!r}))
+print(keras.backend.backend())
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("backends")
+    backend_checks.write_inputs(folder, np.random.default_rng(0))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(folder):
+    """What TensorFlow computes in this process."""
+    return backend_checks.compute_outputs(folder)
+
+
+# JAX compiles every operation of every shape: most of a minute.
+@pytest.mark.parametrize(
+    "backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"]
+)
+def test_same_outputs_and_training_step(backend, folder, expected, run_python):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    code = WITHOUT_TENSORFLOW + COMPUTE.format(folder=str(folder))
+    assert run_python(code, KERAS_BACKEND=backend).strip() == backend
+    with np.load(folder / "outputs.npz") as outputs:
+        assert set(outputs) == set(expected)
+        for name, value in expected.items():
+            np.testing.assert_allclose(
+                outputs[name], value, atol=1e-5, rtol=1e-5, err_msg=name
+            )
+
+
+def test_the_layer_runs_without_tensorflow(run_python):
+    pytest.importorskip("jax")
+    output = run_python(
+        WITHOUT_TENSORFLOW
+        + """
+import numpy as np
+print(sa.SlotAttention(1, 3, 8, 16)(np.zeros((2, 5, 4))).shape)
+try:
+    sa.export_saved_model(None, "nowhere")
+except RuntimeError as error:
+    print(error)
+assert not [name for name in sys.modules if name.startswith("tensorflow")]
+""",
+        KERAS_BACKEND="jax",
+    )
+    assert output.startswith("(2, 3, 8)") and "KERAS_BACKEND=tensorflow" in output
