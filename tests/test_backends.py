@@ -11,11 +11,18 @@ WITHOUT_TENSORFLOW = """
 import sys
 
 class NoTensorFlow:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ("tensorflow", "tensorflow_datasets"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            return None
+        return self.finder.find_spec(name, path, target)
 
-sys.meta_path.insert(0, NoTensorFlow())
+sys.meta_path[:] = [NoTensorFlow(finder) for finder in sys.meta_path]
 import slot_attention_tf as sa
 from slot_attention_tf import presets, visualization
 from slot_attention_tf.data.generators import scenes, tetrominoes
