@@ -22,7 +22,6 @@ from slot_attention_tf.losses import hungarian_huber_loss  # noqa: E402
 from slot_attention_tf.models.classifier import SlotAttentionClassifier  # noqa: E402
 from slot_attention_tf.set_prediction_presets import (  # noqa: E402
     SET_PREDICTION_PRESETS,
-    build_classifier_from_preset,
 )
 
 
@@ -67,7 +66,7 @@ def main():
 
     preset = SET_PREDICTION_PRESETS[arguments.preset]
     batch_size = arguments.batch_size or preset.batch_size
-    model = build_classifier_from_preset(SlotAttentionClassifier, preset, seed=0)
+    model = SlotAttentionClassifier(**preset.model_arguments(), seed=0)
     rng = np.random.default_rng(0)
     images = rng.uniform(-1, 1, [batch_size, *preset.resolution, 3])
     targets = rng.uniform(size=[batch_size, preset.num_slots, 19])

@@ -32,6 +32,7 @@ class DiscoveryPreset:
     mlp_hidden_size: int = 128
     implicit_differentiation: bool = False
     encoder_filters: tuple[int, ...] = (64, 64, 64, 64)
+    encoder_kernel_size: int | tuple[int, ...] = 5
     encoder_strides: tuple[int, ...] = (1, 1, 1, 1)
     feature_size: int = 64
     # Optimisation.
@@ -47,6 +48,7 @@ class DiscoveryPreset:
         return ConvEncoder(
             self.resolution,
             filters=self.encoder_filters,
+            kernel_size=self.encoder_kernel_size,
             strides=self.encoder_strides,
             feature_size=self.feature_size,
             name="encoder",
@@ -63,6 +65,20 @@ class DiscoveryPreset:
             name="decoder",
             **kwargs,
         )
+
+    def model_arguments(self):
+        """Arguments of the constructor of `SlotAttentionAutoEncoder`."""
+        return {
+            "resolution": self.resolution,
+            "num_slots": self.num_slots,
+            "num_iterations": self.num_iterations,
+            "num_channels": self.num_channels,
+            "slot_size": self.slot_size,
+            "mlp_hidden_size": self.mlp_hidden_size,
+            "implicit_differentiation": self.implicit_differentiation,
+            "encoder": self.make_encoder(),
+            "decoder": self.make_decoder(),
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,27 +167,3 @@ DISCOVERY_PRESETS = {
     "clevr6": CLEVR6(),
     "tetrominoes_cpu": TetrominoesCPU(),
 }
-
-
-def get_preset(name, presets):
-    """Returns the preset `name` of the dictionary `presets`, or says which exist."""
-    if name not in presets:
-        known = ", ".join(sorted(presets))
-        raise ValueError(f"Unknown preset. Known: {known}. Received: name={name!r}")
-    return presets[name]
-
-
-def build_from_preset(model_class, preset, **kwargs):
-    """Builds the autoencoder that a `DiscoveryPreset` describes."""
-    arguments = {
-        "resolution": preset.resolution,
-        "num_slots": preset.num_slots,
-        "num_iterations": preset.num_iterations,
-        "num_channels": preset.num_channels,
-        "slot_size": preset.slot_size,
-        "mlp_hidden_size": preset.mlp_hidden_size,
-        "implicit_differentiation": preset.implicit_differentiation,
-        "encoder": preset.make_encoder(),
-        "decoder": preset.make_decoder(),
-    }
-    return model_class(**{**arguments, **kwargs})

@@ -54,6 +54,19 @@ class SetPredictionPreset:
             return None
         return feature_weights(coords=self.coords_weight)
 
+    def model_arguments(self):
+        """Arguments of the constructor of `SlotAttentionClassifier`."""
+        return {
+            "resolution": self.resolution,
+            "num_slots": self.num_slots,
+            "num_iterations": self.num_iterations,
+            "num_channels": self.num_channels,
+            "slot_size": self.slot_size,
+            "mlp_hidden_size": self.mlp_hidden_size,
+            "implicit_differentiation": self.implicit_differentiation,
+            "encoder": self.make_encoder(),
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class CLEVR10(SetPredictionPreset):
@@ -104,18 +117,3 @@ SET_PREDICTION_PRESETS = {
     "clevr6_properties": CLEVR6Properties(),
     "clevr_cpu": CLEVRCPU(),
 }
-
-
-def build_classifier_from_preset(model_class, preset, **kwargs):
-    """Builds the classifier that a `SetPredictionPreset` describes."""
-    arguments = {
-        "resolution": preset.resolution,
-        "num_slots": preset.num_slots,
-        "num_iterations": preset.num_iterations,
-        "num_channels": preset.num_channels,
-        "slot_size": preset.slot_size,
-        "mlp_hidden_size": preset.mlp_hidden_size,
-        "implicit_differentiation": preset.implicit_differentiation,
-        "encoder": preset.make_encoder(),
-    }
-    return model_class(**{**arguments, **kwargs})

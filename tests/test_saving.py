@@ -95,6 +95,12 @@ CASES = {
         (3, 8),
         {"output_shape": (3, 8, 6, 4), "num_trainable": 7},
     ),
+    "patch_mlp_decoder": (
+        sa.PixelMLPDecoder,
+        lambda **kwargs: sa.PixelMLPDecoder((8, 6), patch_size=2, **kwargs),
+        (3, 8),
+        {"output_shape": (3, 8, 6, 4), "num_trainable": 7},
+    ),
     "full_size_decoder": (
         sa.SpatialBroadcastDecoder,
         lambda **kwargs: sa.SpatialBroadcastDecoder(

@@ -7,17 +7,14 @@ import numpy as np
 import pytest
 
 from slot_attention_tf.models.classifier import SlotAttentionClassifier
-from slot_attention_tf.set_prediction_presets import (
-    SET_PREDICTION_PRESETS,
-    build_classifier_from_preset,
-)
+from slot_attention_tf.set_prediction_presets import SET_PREDICTION_PRESETS
 
 
 @pytest.mark.parametrize("name", sorted(SET_PREDICTION_PRESETS))
 def test_every_preset_builds_and_trains_at_a_reduced_size(name, rng):
     preset = SET_PREDICTION_PRESETS[name]
     small = dataclasses.replace(preset, resolution=(16, 16), num_iterations=1)
-    model = build_classifier_from_preset(SlotAttentionClassifier, small)
+    model = SlotAttentionClassifier(**small.model_arguments())
     before = keras.ops.convert_to_numpy(model.head_output.kernel)
     images = rng.uniform(-1, 1, [2, 16, 16, 3]).astype("float32")
     targets = np.zeros([2, preset.max_num_objects, 19], "float32")

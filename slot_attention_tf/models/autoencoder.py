@@ -10,15 +10,12 @@ from slot_attention_tf.layers import (
 )
 from slot_attention_tf.layers.arguments import as_pair, check_positive
 from slot_attention_tf.losses.reconstruction import l2_loss
-from slot_attention_tf.presets import (
-    DISCOVERY_PRESETS,
-    build_from_preset,
-    get_preset,
-)
+from slot_attention_tf.models.slot_model import SlotModel
+from slot_attention_tf.presets import DISCOVERY_PRESETS
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
-class SlotAttentionAutoEncoder(keras.Model):
+class SlotAttentionAutoEncoder(SlotModel):
     """Finds objects without labels: encodes an image to slots, decodes each slot.
 
     Every slot is decoded to an image and a mask logit per pixel; a softmax over slots
@@ -62,6 +59,8 @@ class SlotAttentionAutoEncoder(keras.Model):
     Reference: Locatello et al., "Object-Centric Learning with Slot Attention",
     NeurIPS 2020, Section 3.1 and Appendix E.3.
     """
+
+    _PARTS = ("encoder", "decoder")
 
     def __init__(
         self,
@@ -108,8 +107,7 @@ class SlotAttentionAutoEncoder(keras.Model):
 
     def build(self, input_shape):
         images = (None, *self.resolution, self.num_channels)
-        if tuple(input_shape[1:]) != images[1:]:
-            self._raise_wrong_shape(input_shape)
+        self._check_images(input_shape)
         if not self.encoder.built:
             self.encoder.build(images)
         self.slot_attention.build(self.encoder.compute_output_shape(images))
@@ -132,8 +130,7 @@ class SlotAttentionAutoEncoder(keras.Model):
         initial_slots=None,
         return_attention=False,
     ):
-        if tuple(images.shape[1:]) != (*self.resolution, self.num_channels):
-            self._raise_wrong_shape(images.shape)
+        self._check_images(images.shape)
         features = self.encoder(images)  # [B, N, F]
         slots, attention = self.slot_attention(
             features,
@@ -150,14 +147,6 @@ class SlotAttentionAutoEncoder(keras.Model):
         recon_combined = ops.sum(recons * masks, axis=1)  # [B, H, W, C]
         outputs = (recon_combined, recons, masks, slots)
         return (*outputs, attention) if return_attention else outputs
-
-    def _raise_wrong_shape(self, shape):
-        raise ValueError(
-            "Images must have the shape [batch, height, width, channels] with "
-            f"{(*self.resolution, self.num_channels)} for the last three: resize "
-            "them, or build the model with their `resolution` and `num_channels`. "
-            f"Received: images.shape={tuple(shape)}"
-        )
 
     def compile(self, optimizer="adam", loss=None, **kwargs):
         """As `keras.Model.compile`; the loss is fixed to the reconstruction error."""
@@ -190,25 +179,8 @@ class SlotAttentionAutoEncoder(keras.Model):
         return {**super().get_config(), **config}
 
     @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        for part in ("encoder", "decoder"):
-            config[part] = keras.saving.deserialize_keras_object(config[part])
-        return cls(**config)
-
-    @classmethod
-    def from_preset(cls, name, **kwargs):
-        """Builds the model of a preset.
-
-        Args:
-            name: String, a name in `slot_attention_tf.presets.DISCOVERY_PRESETS`.
-            **kwargs: Arguments of the constructor that replace those of the preset.
-
-        Returns:
-            An untrained `SlotAttentionAutoEncoder`.
-        """
-        preset = get_preset(name, DISCOVERY_PRESETS)
-        return build_from_preset(cls, preset, **kwargs)
+    def presets(cls):
+        return DISCOVERY_PRESETS
 
 
 def default_encoder(resolution, **kwargs):

@@ -7,15 +7,12 @@ from slot_attention_tf.clevr_properties import NUM_FEATURES
 from slot_attention_tf.layers import ConvEncoder, SlotAttention
 from slot_attention_tf.layers.arguments import as_pair, check_positive
 from slot_attention_tf.losses.hungarian import HungarianHuberLoss
-from slot_attention_tf.presets import get_preset
-from slot_attention_tf.set_prediction_presets import (
-    SET_PREDICTION_PRESETS,
-    build_classifier_from_preset,
-)
+from slot_attention_tf.models.slot_model import SlotModel
+from slot_attention_tf.set_prediction_presets import SET_PREDICTION_PRESETS
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
-class SlotAttentionClassifier(keras.Model):
+class SlotAttentionClassifier(SlotModel):
     """Predicts the properties of every object of an image, as a set.
 
     Encodes an image to slots, then reads each slot by an MLP that all slots share.
@@ -120,8 +117,7 @@ class SlotAttentionClassifier(keras.Model):
 
     def build(self, input_shape):
         images = (None, *self.resolution, self.num_channels)
-        if tuple(input_shape[1:]) != images[1:]:
-            self._raise_wrong_shape(input_shape)
+        self._check_images(input_shape)
         if not self.encoder.built:
             self.encoder.build(images)
         self.slot_attention.build(self.encoder.compute_output_shape(images))
@@ -136,8 +132,7 @@ class SlotAttentionClassifier(keras.Model):
         initial_slots=None,
         return_attention=False,
     ):
-        if tuple(images.shape[1:]) != (*self.resolution, self.num_channels):
-            self._raise_wrong_shape(images.shape)
+        self._check_images(images.shape)
         features = self.encoder(images)  # [B, N, F]
         slots, attention = self.slot_attention(
             features,
@@ -151,14 +146,6 @@ class SlotAttentionClassifier(keras.Model):
         logits = ops.cast(logits, keras.backend.result_type(logits.dtype, "float32"))
         predictions = ops.sigmoid(logits)
         return (predictions, attention) if return_attention else predictions
-
-    def _raise_wrong_shape(self, shape):
-        raise ValueError(
-            "Images must have the shape [batch, height, width, channels] with "
-            f"{(*self.resolution, self.num_channels)} for the last three: resize "
-            "them, or build the model with their `resolution` and `num_channels`. "
-            f"Received: images.shape={tuple(shape)}"
-        )
 
     def compile(self, optimizer="adam", loss=None, jit_compile="auto", **kwargs):
         """As `keras.Model.compile`; the default loss is `HungarianHuberLoss()`."""
@@ -189,22 +176,5 @@ class SlotAttentionClassifier(keras.Model):
         return {**super().get_config(), **config}
 
     @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        config["encoder"] = keras.saving.deserialize_keras_object(config["encoder"])
-        return cls(**config)
-
-    @classmethod
-    def from_preset(cls, name, **kwargs):
-        """Builds the model of a preset.
-
-        Args:
-            name: String, a name in
-                `slot_attention_tf.set_prediction_presets.SET_PREDICTION_PRESETS`.
-            **kwargs: Arguments of the constructor that replace those of the preset.
-
-        Returns:
-            An untrained `SlotAttentionClassifier`.
-        """
-        preset = get_preset(name, SET_PREDICTION_PRESETS)
-        return build_classifier_from_preset(cls, preset, **kwargs)
+    def presets(cls):
+        return SET_PREDICTION_PRESETS

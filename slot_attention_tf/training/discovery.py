@@ -9,7 +9,7 @@ import numpy as np
 from slot_attention_tf.data.pipelines import discovery_dataset
 from slot_attention_tf.losses.reconstruction import l2_loss_per_example
 from slot_attention_tf.models import SlotAttentionAutoEncoder
-from slot_attention_tf.presets import DISCOVERY_PRESETS, build_from_preset
+from slot_attention_tf.presets import DISCOVERY_PRESETS
 from slot_attention_tf.training import script
 from slot_attention_tf.training.environment import is_chief, make_strategy
 from slot_attention_tf.training.evaluation import DiscoveryEvaluator
@@ -56,7 +56,7 @@ def train(values):
         jit_compile=values.jit_compile,
     )
     with strategy.scope():
-        model = build_from_preset(SlotAttentionAutoEncoder, preset, seed=values.seed)
+        model = SlotAttentionAutoEncoder(**preset.model_arguments(), seed=values.seed)
         optimizer = make_optimizer(
             preset.learning_rate,
             preset.warmup_steps,

@@ -9,10 +9,7 @@ import tensorflow as tf
 from slot_attention_tf.data.pipelines import set_prediction_dataset
 from slot_attention_tf.losses.hungarian import hungarian_huber_loss_per_example
 from slot_attention_tf.models.classifier import SlotAttentionClassifier
-from slot_attention_tf.set_prediction_presets import (
-    SET_PREDICTION_PRESETS,
-    build_classifier_from_preset,
-)
+from slot_attention_tf.set_prediction_presets import SET_PREDICTION_PRESETS
 from slot_attention_tf.training import script
 from slot_attention_tf.training.environment import is_chief, make_strategy
 from slot_attention_tf.training.loop import (
@@ -143,9 +140,7 @@ def _make_trainer(preset, values, run, strategy):
         checkpoint_interval=values.checkpoint_interval,
     )
     with strategy.scope():
-        model = build_classifier_from_preset(
-            SlotAttentionClassifier, preset, seed=values.seed
-        )
+        model = SlotAttentionClassifier(**preset.model_arguments(), seed=values.seed)
         optimizer = make_optimizer(
             preset.learning_rate,
             preset.warmup_steps,

@@ -95,6 +95,28 @@ def test_pixel_decoder_is_an_mlp_of_slot_and_position(rng):
             )
 
 
+def test_pixel_decoder_decodes_patches_at_once(rng):
+    decoder = PixelMLPDecoder((6, 4), num_channels=2, hidden_sizes=(5,), patch_size=2)
+    slots = rng.normal(size=(2, 3, 7)).astype("float32")
+    decoder.build(slots.shape)
+    randomise(decoder, rng)
+    decoded = np.asarray(decoder(slots))
+    assert decoded.shape == (2, 3, 6, 4, 3) == decoder.compute_output_shape((2, 3, 7))
+    for row in range(3):
+        for column in range(2):
+            y, x = row / 2, column
+            position = np.array([y, x, 1 - y, 1 - x], "float32")
+            h = slots @ decoder.project_slots.kernel.numpy()
+            h = h + decoder.project_slots.bias.numpy()
+            h = np.maximum(h + position @ decoder.project_position.kernel.numpy(), 0)
+            patch = np.asarray(decoder.output_dense(h)).reshape(2, 3, 2, 2, 3)
+            rows, columns = (
+                slice(2 * row, 2 * row + 2),
+                slice(2 * column, 2 * column + 2),
+            )
+            np.testing.assert_allclose(decoded[:, :, rows, columns], patch, atol=1e-5)
+
+
 def test_encoder_follows_the_paper_step_by_step(rng):
     encoder = ConvEncoder(
         (9, 7), filters=(4, 6), kernel_size=3, strides=(2, 1), feature_size=5
@@ -157,6 +179,7 @@ def test_flatten_and_broadcast(rng):
         (lambda: SpatialBroadcastDecoder((64, 64)), r"\(128, 128\).*\(64, 64\)"),
         (lambda: SpatialBroadcastDecoder((128, 128), 0), "num_channels=0"),
         (lambda: PixelMLPDecoder((8, 8), hidden_sizes=()), "hidden_sizes"),
+        (lambda: PixelMLPDecoder((8, 6), patch_size=4), r"patch_size=4.*\(8, 6\)"),
     ],
 )
 def test_wrong_sizes_are_named(make, message):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import slot_attention_tf as sa
-from slot_attention_tf.presets import DISCOVERY_PRESETS, build_from_preset
+from slot_attention_tf.presets import DISCOVERY_PRESETS
 
 
 def tiny_model(**kwargs):
@@ -113,10 +113,10 @@ def test_every_preset_builds_and_takes_a_step_at_a_reduced_size(name, rng):
     preset = DISCOVERY_PRESETS[name]
     # The strided decoder knows one size; the others follow the resolution.
     side = 128 if preset.resolution == (128, 128) else 12
-    preset = dataclasses.replace(preset, resolution=(side, side))
-    model = build_from_preset(
-        sa.SlotAttentionAutoEncoder, preset, num_slots=2, num_iterations=1
+    preset = dataclasses.replace(
+        preset, resolution=(side, side), num_slots=2, num_iterations=1
     )
+    model = sa.SlotAttentionAutoEncoder(**preset.model_arguments())
     model.compile(optimizer=keras.optimizers.SGD(1e-3))
     before = model.get_weights()
     images = rng.uniform(-1, 1, size=(1, side, side, 3)).astype("float32")

@@ -219,7 +219,7 @@ def test_scenes_with_exactly_n_objects():
 
 
 def test_evaluation_is_repeatable_and_takes_batches_of_any_size(rng):
-    model = presets.build_classifier_from_preset(SlotAttentionClassifier, TINY)
+    model = SlotAttentionClassifier(**TINY.model_arguments())
     images = rng.uniform(-1, 1, [5, 16, 16, 3]).astype("float32")
     target = np.zeros([5, 4, 19], "float32")
     dataset = tf.data.Dataset.from_tensor_slices({"image": images, "target": target})

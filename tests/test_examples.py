@@ -1,0 +1,135 @@
+"""The scripts of `examples/`, run as a user runs them, at tiny sizes."""
+
+import runpy
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import slot_attention_tf as sa
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def run_example(monkeypatch, capsys):
+    """Runs `python examples/NAME.py ARGUMENTS`; returns its names and output."""
+
+    def run(name, *arguments):
+        script = ROOT / "examples" / f"{name}.py"
+        monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+        names = runpy.run_path(str(script), run_name="__main__")
+        return names, capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def discovery_model():
+    return sa.SlotAttentionAutoEncoder(
+        (35, 35),
+        4,
+        2,
+        slot_size=16,
+        encoder=sa.ConvEncoder((35, 35), filters=(8, 8), strides=(2, 2)),
+        decoder=sa.PixelMLPDecoder((35, 35), hidden_sizes=(8,)),
+    )
+
+
+def test_set_of_vectors(run_example):
+    names, output = run_example("set_of_vectors", "--sets=128", "--epochs=1")
+    assert "ARI" in output
+    points, labels = names["points"][:4], names["labels"][:4]
+    attention = names["grouping"].predict([points, labels > 0], verbose=0)
+    # Padding belongs to no slot, every point to all slots together one time.
+    np.testing.assert_allclose(
+        attention.sum(axis=-1), np.repeat((labels > 0)[:, None], 3, 1), atol=1e-5
+    )
+
+
+def test_backbone_features(run_example):
+    names, output = run_example("backbone_features", "--scenes=16", "--epochs=1")
+    assert "FG-ARI at 8x8" in output
+    assert names["labels"].shape == (16, 8, 8)
+    assert not any("block_" in weight.path for weight in names["model"].weights)
+
+
+def test_own_decoder(run_example, tmp_path):
+    names, _ = run_example(
+        "own_decoder", "--scenes=32", "--epochs=1", f"--output={tmp_path}"
+    )
+    assert (tmp_path / "slots.png").stat().st_size > 5000
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded.decoder).__name__ == "BlobDecoder"
+    slots = np.zeros((1, 4, 64), "float32")
+    expected = names["model"](names["images"][:1], initial_slots=slots)
+    outputs = loaded(names["images"][:1], initial_slots=slots)
+    np.testing.assert_array_equal(outputs[0], expected[0])
+
+
+def test_frozen_encoder_stays_as_it_was(run_example, tmp_path, discovery_model):
+    discovery_model.save(tmp_path / "discovery.keras")
+    before = discovery_model.encoder.get_weights()
+    names, output = run_example(
+        "frozen_encoder",
+        "--scenes=32",
+        "--epochs=1",
+        f"--model={tmp_path / 'discovery.keras'}",
+        f"--output={tmp_path}",
+    )
+    total, frozen = names["model"].count_params(), sum(w.size for w in before)
+    assert f"{total - frozen} of {total} weights are trained" in output
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for old, new in zip(before, loaded.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_photos_become_masks_of_their_size(run_example, tmp_path, rng, discovery_model):
+    model = tmp_path / "model.keras"
+    discovery_model.save(model)
+    photos, masks = tmp_path / "photos", tmp_path / "masks"
+    photos.mkdir()
+    sizes = {"a.png": (60, 40), "b.JPG": (20, 35), "c.jpg": (35, 35)}
+    for name, (width, height) in sizes.items():
+        pixels = rng.integers(0, 256, size=(height, width, 3), dtype="uint8")
+        Image.fromarray(pixels).save(photos / name)
+    (photos / "broken.png").write_text("no photo")
+    (photos / "notes.txt").write_text("no photo")
+    _, output = run_example("segment_photos", photos, masks, f"--model={model}")
+    assert "Left out" in output and "broken.png" in output
+    written = {file.name for file in masks.iterdir()}
+    assert len(written) == 3 * (1 + 4) and "b_slot_3.png" in written
+    for name, size in sizes.items():
+        stem = name.split(".")[0]
+        segmentation = Image.open(masks / f"{stem}_segmentation.png")
+        slots = [Image.open(masks / f"{stem}_slot_{k}.png") for k in range(4)]
+        assert segmentation.mode == "P"
+        assert {image.size for image in (segmentation, *slots)} == {size}
+        soft = np.stack([np.asarray(image) for image in slots]).astype(int)
+        # They sum to one, and the segmentation names the largest, up to rounding.
+        assert np.abs(soft.sum(axis=0) - 255).max() <= 2
+        chosen = np.take_along_axis(soft, np.asarray(segmentation)[None], axis=0)
+        assert (chosen[0] >= soft.max(axis=0)).all()
+
+
+def test_photos_are_segmented_as_the_model_does(
+    run_example, tmp_path, rng, discovery_model
+):
+    model, photos = tmp_path / "model.keras", tmp_path / "photos"
+    discovery_model.save(model)
+    photos.mkdir()
+    pixels = rng.integers(0, 256, size=(35, 35, 3), dtype="uint8")
+    Image.fromarray(pixels).save(photos / "a.png")
+    run_example("segment_photos", photos, tmp_path, f"--model={model}", "--seed=3")
+    keras.utils.set_random_seed(3)
+    loaded = keras.saving.load_model(model)
+    masks = np.asarray(loaded(pixels[None].astype("float32") / 127.5 - 1)[2])
+    for k in range(4):
+        written = np.asarray(Image.open(tmp_path / f"a_slot_{k}.png"))
+        np.testing.assert_allclose(written, 255 * masks[0, k, :, :, 0], atol=0.51)
+
+
+def test_a_folder_without_photos_is_an_error(run_example, tmp_path):
+    with pytest.raises(SystemExit, match="holds no photos"):
+        run_example("segment_photos", tmp_path, tmp_path, "--model=model.keras")
