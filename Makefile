@@ -24,7 +24,7 @@ $(INSTALLED): setup.py pyproject.toml
 discovery: $(INSTALLED)
 	$(RUN) -m slot_attention_tf.data.prepare tetrominoes/synthetic --data_dir=$(DATA_DIR)
 	$(RUN) train_discovery.py --preset=tetrominoes_cpu --seed=$(SEED) --data_dir=$(DATA_DIR) \
-		--model_dir=$(RUNS)/discovery_$(SEED) --checkpoint_interval=500
+		--model_dir=$(RUNS)/discovery_$(SEED)
 	$(RUN) eval/discovery.py --model_dir=$(RUNS)/discovery_$(SEED) --data_dir=$(DATA_DIR)
 
 set-prediction: $(INSTALLED)

@@ -7,65 +7,29 @@ The counterpart of `presets.py` for `train_set_prediction.py --preset=NAME` and
 import dataclasses
 
 from slot_attention_tf.clevr_properties import feature_weights
-from slot_attention_tf.layers import ConvEncoder
+from slot_attention_tf.presets import Preset
 
 
-@dataclasses.dataclass(frozen=True)
-class SetPredictionPreset:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SetPredictionPreset(Preset):
     """Settings of a set prediction run. Defaults: what the paper's runs share."""
 
-    # Data.
     dataset: str = "clevr"
     resolution: tuple[int, int] = (128, 128)
     max_num_objects: int = 10
-    # Model.
     num_slots: int = 10
-    num_iterations: int = 3
-    num_channels: int = 3
-    slot_size: int = 64
-    mlp_hidden_size: int = 128
-    implicit_differentiation: bool = False
-    encoder_filters: tuple[int, ...] = (64, 64, 64, 64)
     encoder_strides: tuple[int, ...] = (1, 2, 2, 1)
-    feature_size: int = 64
-    # Optimisation.
     coords_weight: float = 1.0  # Of the position in the loss.
     batch_size: int = 512
-    learning_rate: float = 4e-4
     num_train_steps: int = 150_000
     warmup_steps: int = 1_000
-    decay_rate: float = 0.5
     decay_steps: int = 50_000
-    clip_norm: float | None = None
-
-    def make_encoder(self, **kwargs):
-        return ConvEncoder(
-            self.resolution,
-            filters=self.encoder_filters,
-            strides=self.encoder_strides,
-            feature_size=self.feature_size,
-            name="encoder",
-            **kwargs,
-        )
 
     def loss_weights(self):
         """Weights of the 19 features in the loss, or None if all are 1."""
         if self.coords_weight == 1:
             return None
         return feature_weights(coords=self.coords_weight)
-
-    def model_arguments(self):
-        """Arguments of the constructor of `SlotAttentionClassifier`."""
-        return {
-            "resolution": self.resolution,
-            "num_slots": self.num_slots,
-            "num_iterations": self.num_iterations,
-            "num_channels": self.num_channels,
-            "slot_size": self.slot_size,
-            "mlp_hidden_size": self.mlp_hidden_size,
-            "implicit_differentiation": self.implicit_differentiation,
-            "encoder": self.make_encoder(),
-        }
 
 
 @dataclasses.dataclass(frozen=True)

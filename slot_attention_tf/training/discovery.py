@@ -11,16 +11,9 @@ from slot_attention_tf.losses.reconstruction import l2_loss_per_example
 from slot_attention_tf.models import SlotAttentionAutoEncoder
 from slot_attention_tf.presets import DISCOVERY_PRESETS
 from slot_attention_tf.training import script
-from slot_attention_tf.training.environment import is_chief, make_strategy
 from slot_attention_tf.training.evaluation import DiscoveryEvaluator
-from slot_attention_tf.training.loop import (
-    LoopSettings,
-    NonFiniteLossError,
-    Trainer,
-    make_optimizer,
-)
+from slot_attention_tf.training.loop import NonFiniteLossError
 from slot_attention_tf.training.randomness import fixed_randomness
-from slot_attention_tf.training.run_directory import RunDirectory
 from slot_attention_tf.visualization import figure_to_image, slots_figure
 
 __all__ = ["NonFiniteLossError", "train"]
@@ -40,57 +33,22 @@ def train(values):
     """
     preset = script.resolve_preset(values, DISCOVERY_PRESETS)
     script.prepare_process(values)
-    strategy = make_strategy(values.strategy)
-    run = RunDirectory(values.model_dir, writable=is_chief(strategy))
     test_set = open_dataset(
         preset, "test", values.data_dir, preset.batch_size, num_scenes=NUM_TEST_SCENES
     )
     warn_of_few_slots(preset, test_set)
-
-    settings = LoopSettings(
-        num_train_steps=preset.num_train_steps,
-        batch_size=preset.batch_size,
-        clip_norm=preset.clip_norm,
-        log_interval=values.log_interval,
-        checkpoint_interval=values.checkpoint_interval,
-        jit_compile=values.jit_compile,
+    trainer = script.make_trainer(
+        preset, values, SlotAttentionAutoEncoder, reconstruction_losses
     )
-    with strategy.scope():
-        model = SlotAttentionAutoEncoder(**preset.model_arguments(), seed=values.seed)
-        optimizer = make_optimizer(
-            preset.learning_rate,
-            preset.warmup_steps,
-            preset.decay_rate,
-            preset.decay_steps,
-        )
-        run.open_run(
-            {
-                "preset": values.preset,
-                "settings": dataclasses.asdict(preset),
-                "seed": values.seed,
-                "mixed_precision": values.mixed_precision,
-                "model": model.get_config(),
-            }
-        )
-        trainer = Trainer(
-            model, optimizer, reconstruction_losses, settings, run, strategy
-        )
-    evaluate = DiscoveryEvaluator(model)
-    step = trainer.restore()
-    if step >= settings.num_train_steps:
-        print(
-            f"{run.path} is finished: it holds step {step}. To train further, ask for "
-            f"more than --num_train_steps={settings.num_train_steps}."
-        )
-    else:
-        print(f"Training {run.path} from step {step}.", flush=True)
-        pictures = next(iter(test_set))["image"][:_NUM_PICTURES]
-        trainer.train(
+    run, evaluate = trainer.run, DiscoveryEvaluator(trainer.model)
+    pictures = next(iter(test_set))["image"][:_NUM_PICTURES]
+    script.train_to_the_end(
+        trainer,
+        lambda: trainer.train(
             functools.partial(_training_batches, preset, values),
             functools.partial(_on_checkpoint, evaluate, run, pictures, test_set),
-        )
-        if run.writable:
-            model.save(run.model_file)
+        ),
+    )
     if not run.writable:
         return None
     result = evaluate(test_set)

@@ -5,7 +5,13 @@ import dataclasses
 import keras
 from absl import flags
 
-from slot_attention_tf.training.environment import STRATEGIES
+from slot_attention_tf.training.environment import (
+    STRATEGIES,
+    is_chief,
+    make_strategy,
+)
+from slot_attention_tf.training.loop import LoopSettings, Trainer, make_optimizer
+from slot_attention_tf.training.run_directory import RunDirectory
 
 # Flags of the reference release; a flag that is not given takes the preset's value.
 _PRESET_FLAGS = {
@@ -79,3 +85,66 @@ def prepare_process(values):
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+
+
+def make_trainer(preset, values, model_class, loss_fn):
+    """Builds the model of a run and its trainer, on the devices of `--strategy`.
+
+    Args:
+        preset: The run's preset, from `resolve_preset`.
+        values: The parsed flags of `define_flags`.
+        model_class: The Keras model class that the preset describes.
+        loss_fn: Function from `(model, batch)` to the losses `[b]` of the examples.
+
+    Returns:
+        A `Trainer`.
+    """
+    strategy = make_strategy(values.strategy)
+    run = RunDirectory(values.model_dir, writable=is_chief(strategy))
+    settings = LoopSettings(
+        num_train_steps=preset.num_train_steps,
+        batch_size=preset.batch_size,
+        clip_norm=preset.clip_norm,
+        log_interval=values.log_interval,
+        checkpoint_interval=values.checkpoint_interval,
+        jit_compile=values.jit_compile,
+    )
+    with strategy.scope():
+        model = model_class(**preset.model_arguments(), seed=values.seed)
+        optimizer = make_optimizer(
+            preset.learning_rate,
+            preset.warmup_steps,
+            preset.decay_rate,
+            preset.decay_steps,
+        )
+        run.open_run(
+            {
+                "preset": values.preset,
+                "settings": dataclasses.asdict(preset),
+                "seed": values.seed,
+                "mixed_precision": values.mixed_precision,
+                "model": model.get_config(),
+            }
+        )
+        return Trainer(model, optimizer, loss_fn, settings, run, strategy)
+
+
+def train_to_the_end(trainer, train):
+    """Trains what is left of a run, if anything, and saves its model.
+
+    Args:
+        trainer: The run's `Trainer`.
+        train: Function that trains it, from the step it stands at.
+    """
+    run, num_train_steps = trainer.run, trainer.settings.num_train_steps
+    step = trainer.restore()
+    if step >= num_train_steps:
+        print(
+            f"{run.path} is finished: it holds step {step}. To train further, ask for "
+            f"more than --num_train_steps={num_train_steps}."
+        )
+        return
+    print(f"Training {run.path} from step {step}.", flush=True)
+    train()
+    if run.writable:
+        trainer.model.save(run.model_file)

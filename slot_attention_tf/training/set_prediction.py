@@ -1,6 +1,5 @@
 """A training run of set prediction, from flags to average precision."""
 
-import dataclasses
 import functools
 
 import numpy as np
@@ -11,15 +10,8 @@ from slot_attention_tf.losses.hungarian import hungarian_huber_loss_per_example
 from slot_attention_tf.models.classifier import SlotAttentionClassifier
 from slot_attention_tf.set_prediction_presets import SET_PREDICTION_PRESETS
 from slot_attention_tf.training import script
-from slot_attention_tf.training.environment import is_chief, make_strategy
-from slot_attention_tf.training.loop import (
-    LoopSettings,
-    NonFiniteLossError,
-    Trainer,
-    make_optimizer,
-)
+from slot_attention_tf.training.loop import NonFiniteLossError
 from slot_attention_tf.training.randomness import fixed_randomness
-from slot_attention_tf.training.run_directory import RunDirectory
 from slot_attention_tf.training.set_evaluation import SetPredictionEvaluator
 from slot_attention_tf.visualization import figure_to_image, set_prediction_figure
 
@@ -43,24 +35,18 @@ def train(values):
     preset = script.resolve_preset(values, SET_PREDICTION_PRESETS)
     check_sizes(preset, values.jit_compile)
     script.prepare_process(values)
-    strategy = make_strategy(values.strategy)
-    run = RunDirectory(values.model_dir, writable=is_chief(strategy))
     open_split = functools.partial(open_dataset, preset, data_dir=values.data_dir)
     watched = open_split(f"train[:{NUM_WATCHED_SCENES}]", preset.batch_size)
-    trainer = _make_trainer(preset, values, run, strategy)
-    evaluate = SetPredictionEvaluator(trainer.model)
-
-    step = trainer.restore()
-    if step >= preset.num_train_steps:
-        print(
-            f"{run.path} is finished: it holds step {step}. To train further, ask for "
-            f"more than --num_train_steps={preset.num_train_steps}."
-        )
-    else:
-        print(f"Training {run.path} from step {step}.", flush=True)
-        _train(trainer, evaluate, preset, values, watched)
-        if run.writable:
-            trainer.model.save(run.model_file)
+    trainer = script.make_trainer(
+        preset,
+        values,
+        SlotAttentionClassifier,
+        functools.partial(set_losses, preset.loss_weights()),
+    )
+    run, evaluate = trainer.run, SetPredictionEvaluator(trainer.model)
+    script.train_to_the_end(
+        trainer, lambda: _train(trainer, evaluate, preset, values, watched)
+    )
     if not run.writable:
         return None
     result = evaluate(open_split("validation", preset.batch_size))
@@ -129,35 +115,6 @@ def picture(model, images, targets, seed=0, **options):
         predictions, attention = model(images, return_attention=True, **options)
     arrays = map(np.asarray, (images, attention, predictions, targets))
     return set_prediction_figure(*arrays, model.encoder.feature_resolution)
-
-
-def _make_trainer(preset, values, run, strategy):
-    settings = LoopSettings(
-        num_train_steps=preset.num_train_steps,
-        batch_size=preset.batch_size,
-        clip_norm=preset.clip_norm,
-        log_interval=values.log_interval,
-        checkpoint_interval=values.checkpoint_interval,
-    )
-    with strategy.scope():
-        model = SlotAttentionClassifier(**preset.model_arguments(), seed=values.seed)
-        optimizer = make_optimizer(
-            preset.learning_rate,
-            preset.warmup_steps,
-            preset.decay_rate,
-            preset.decay_steps,
-        )
-        run.open_run(
-            {
-                "preset": values.preset,
-                "settings": dataclasses.asdict(preset),
-                "seed": values.seed,
-                "mixed_precision": values.mixed_precision,
-                "model": model.get_config(),
-            }
-        )
-        loss_fn = functools.partial(set_losses, preset.loss_weights())
-        return Trainer(model, optimizer, loss_fn, settings, run, strategy)
 
 
 def _train(trainer, evaluate, preset, values, watched):

@@ -112,7 +112,7 @@ def test_default_model_is_the_reference_release():
 def test_every_preset_builds_and_takes_a_step_at_a_reduced_size(name, rng):
     preset = DISCOVERY_PRESETS[name]
     # The strided decoder knows one size; the others follow the resolution.
-    side = 128 if preset.resolution == (128, 128) else 12
+    side = 128 if preset.resolution == (128, 128) else 10
     preset = dataclasses.replace(
         preset, resolution=(side, side), num_slots=2, num_iterations=1
     )

@@ -22,6 +22,7 @@ TINY = dataclasses.replace(
     presets.TetrominoesCPU(),
     dataset="tetrominoes/tiny",
     encoder_filters=(8, 8),
+    encoder_kernel_size=5,
     encoder_strides=(2, 2),
     num_iterations=2,
     slot_size=16,

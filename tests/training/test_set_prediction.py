@@ -1,6 +1,7 @@
 """train_set_prediction.py and eval/set_prediction.py, run as a user runs them."""
 
 import dataclasses
+import json
 import runpy
 import sys
 
@@ -142,6 +143,69 @@ def test_a_continued_run_equals_an_uninterrupted_one(train, tmp_path, capsys):
     weights = [load(tmp_path / name)[1].get_weights() for name in ("run", "whole")]
     for a, b in zip(*weights, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_mixed_precision_trains_to_finite_weights(train, tmp_path):
+    assert not train(mixed_precision=True)
+    _, model, _, step = load(tmp_path / "run")
+    assert step == 4
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    losses = [r["loss"] for r in RunDirectory(tmp_path / "run").read_metrics()[:2]]
+    assert np.isfinite(losses).all()
+
+
+TWO_DEVICES = """
+import functools, json, sys, numpy as np, keras, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import slot_attention_tf as sa
+from slot_attention_tf.training.environment import make_strategy
+from slot_attention_tf.training.loop import LoopSettings, Trainer
+from slot_attention_tf.training.run_directory import RunDirectory
+from slot_attention_tf.training.set_prediction import set_losses
+rng = np.random.default_rng(0)
+images = rng.uniform(-1, 1, (8, 8, 8, 3)).astype("float32")
+targets = rng.uniform(size=(8, 2, 19)).astype("float32")
+
+def batches(start):
+    data = {"image": images, "target": targets}
+    return tf.data.Dataset.from_tensor_slices(data).batch(4).repeat().skip(start)
+
+def losses(model, batch):
+    # Instead of samples, since each device draws its own.
+    start = model.slot_attention.slot_initializer
+    slots = start.mu + tf.exp(start.log_sigma) * NOISE
+    slots = tf.repeat(slots, tf.shape(batch["image"])[0], axis=0)
+    return set_losses(None, functools.partial(model, initial_slots=slots), batch)
+
+NOISE = tf.constant(rng.normal(size=(1, 3, 8)), tf.float32)
+
+def train(strategy):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        encoder = sa.ConvEncoder((8, 8), filters=(4,), strides=2)
+        model = sa.SlotAttentionClassifier((8, 8), 3, 2, slot_size=8, encoder=encoder)
+        optimizer = keras.optimizers.SGD(0.1)
+        settings = LoopSettings(6, batch_size=4, clip_norm=0.5)
+        run = RunDirectory(f"{sys.argv[1]}/{strategy.num_replicas_in_sync}")
+        trainer = Trainer(model, optimizer, losses, settings, run, strategy)
+    trainer.train(batches, lambda *_: None)
+    rows = [row["loss"] for row in trainer.run.read_metrics()]
+    return rows, [weight.tolist() for weight in model.get_weights()]
+
+mirrored = make_strategy("mirrored")
+assert mirrored.num_replicas_in_sync == 2
+print(json.dumps([train(make_strategy("auto")), train(mirrored)]))
+"""
+
+
+def test_matching_on_two_devices_trains_as_on_one(run_python, tmp_path):
+    code = f"import sys; sys.argv.append({str(tmp_path)!r})\n{TWO_DEVICES}"
+    one, two = json.loads(run_python(code).splitlines()[-1])
+    np.testing.assert_allclose(two[0], one[0], rtol=1e-5)
+    for a, b in zip(one[1], two[1], strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-6)
 
 
 def test_loss_pads_targets_to_the_slots(rng):

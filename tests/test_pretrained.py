@@ -1,0 +1,47 @@
+"""Weights for presets: those of the package by name, and files."""
+
+import json
+
+import numpy as np
+import pytest
+
+import slot_attention_tf as sa
+from slot_attention_tf import pretrained
+from slot_attention_tf.data.generators import scenes, tetrominoes
+
+
+def test_what_the_package_ships_says_where_it_comes_from():
+    assert ("tetrominoes_cpu", "synthetic") in pretrained.shipped()
+    for preset, name in pretrained.shipped():
+        file = pretrained.FOLDER / f"{preset}_{name}.json"
+        record = json.loads(file.read_text())
+        assert {"score", "seed", "data", "training"} <= set(record)
+
+
+def test_shipped_autoencoder_finds_the_pieces():
+    model = sa.SlotAttentionAutoEncoder.from_preset(
+        "tetrominoes_cpu", weights="synthetic", seed=0
+    )
+    # Scenes that no run has seen, of a stream of their own.
+    drawn = scenes.generate_scenes(tetrominoes.draw_scene, 32, seed=123)
+    images = drawn["image"].astype("float32") / 127.5 - 1
+    _, _, masks, _ = model(images)
+    labels = np.asarray(masks)[..., 0].argmax(axis=1)
+    ari = np.asarray(sa.adjusted_rand_index(drawn["segmentation"][..., 0], labels))
+    assert ari.mean() > 0.85
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    path = tmp_path / "small.weights.h5"
+    encoder = sa.ConvEncoder((35, 35), filters=(4,))
+    sa.SlotAttentionAutoEncoder((35, 35), 4, 3, encoder=encoder).save_weights(path)
+    with pytest.raises(ValueError, match=r"another architecture.*small\.weights"):
+        sa.SlotAttentionAutoEncoder.from_preset("tetrominoes_cpu", weights=path)
+
+
+def test_missing_weights_are_named(tmp_path):
+    path = tmp_path / "none.keras"
+    with pytest.raises(FileNotFoundError, match=r"none\.keras"):
+        sa.SlotAttentionAutoEncoder.from_preset("tetrominoes_cpu", weights=path)
+    with pytest.raises(ValueError, match=r"(?s)'tetrominoes_cpu', 'synthetic'.*'x'"):
+        sa.SlotAttentionAutoEncoder.from_preset("tetrominoes_cpu", weights="x")
