@@ -14,6 +14,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["slot_attention_tf", "slot_attention_tf.*"]),
+    package_data={"slot_attention_tf": ["weights/*"]},
     py_modules=["train_discovery", "train_set_prediction"],
     install_requires=[
         "tensorflow>=2.18,<2.22",

@@ -159,10 +159,10 @@ class TetrominoesCPU(DiscoveryPreset):
     encoder_kernel_size: tuple[int, ...] = (7, 3, 3)
     encoder_strides: tuple[int, ...] = (5, 1, 1)
     batch_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     num_train_steps: int = 12_000
     warmup_steps: int = 300
-    decay_steps: int = 4_000
+    decay_steps: int = 3_500
     clip_norm: float | None = 1.0
 
     def make_decoder(self, **kwargs):
