@@ -33,6 +33,7 @@ from slot_attention_tf.visualization import (  # noqa: E402
 )
 
 FLAGS = flags.FLAGS
+_NUM_ATTENTION_IMAGES = 3  # Each takes a row for every iteration.
 
 
 def define_flags():
@@ -108,7 +109,8 @@ def draw(run, model, test_set, options):
         figures["curves.png"] = training_curves_figure(metrics)
     grid = getattr(model.encoder, "feature_resolution", None)
     if grid is not None:
-        figures["attention.png"] = attention_figure(images, attention, grid)
+        few = slice(_NUM_ATTENTION_IMAGES)
+        figures["attention.png"] = attention_figure(images[few], attention[few], grid)
     print("Pictures:")
     for name, figure in figures.items():
         print(f"  {run.save_figure(name, figure)}")

@@ -3,12 +3,7 @@
 import keras
 from keras import ops
 
-from slot_attention_tf.layers import (
-    ConvEncoder,
-    SlotAttention,
-    SpatialBroadcastDecoder,
-)
-from slot_attention_tf.layers.arguments import as_pair, check_positive
+from slot_attention_tf.layers import ConvEncoder, SpatialBroadcastDecoder
 from slot_attention_tf.losses.reconstruction import l2_loss
 from slot_attention_tf.models.slot_model import SlotModel
 from slot_attention_tf.presets import DISCOVERY_PRESETS
@@ -76,41 +71,29 @@ class SlotAttentionAutoEncoder(SlotModel):
         seed=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        check_positive("num_channels", num_channels)
-        self.resolution = as_pair("resolution", resolution)
-        self.num_slots = num_slots
-        self.num_iterations = num_iterations
-        self.num_channels = num_channels
-        self.slot_size = slot_size
-        self.mlp_hidden_size = mlp_hidden_size
-        self.implicit_differentiation = implicit_differentiation
-        self.seed = seed
-
-        policy = self.dtype_policy
-        self.encoder = encoder or default_encoder(self.resolution, dtype=policy)
-        self.slot_attention = SlotAttention(
-            num_iterations,
+        super().__init__(
+            resolution,
             num_slots,
+            num_iterations,
+            num_channels,
             slot_size,
             mlp_hidden_size,
-            implicit_differentiation=implicit_differentiation,
-            seed=seed,
-            dtype=policy,
-            name="slot_attention",
+            implicit_differentiation,
+            encoder,
+            seed,
+            **kwargs,
         )
         self.decoder = decoder or default_decoder(
-            self.resolution, num_channels, dtype=policy
+            self.resolution, num_channels, dtype=self.dtype_policy
         )
         # All sizes are known: a model has its weights from the start.
         self.build((None, *self.resolution, num_channels))
 
+    def _default_encoder(self, **kwargs):
+        return default_encoder(self.resolution, **kwargs)
+
     def build(self, input_shape):
-        images = (None, *self.resolution, self.num_channels)
-        self._check_images(input_shape)
-        if not self.encoder.built:
-            self.encoder.build(images)
-        self.slot_attention.build(self.encoder.compute_output_shape(images))
+        super().build(input_shape)
         slots = (None, self.num_slots, self.slot_size)
         if not self.decoder.built:
             self.decoder.build(slots)
@@ -130,14 +113,11 @@ class SlotAttentionAutoEncoder(SlotModel):
         initial_slots=None,
         return_attention=False,
     ):
-        self._check_images(images.shape)
-        features = self.encoder(images)  # [B, N, F]
-        slots, attention = self.slot_attention(
-            features,
+        slots, attention = self._find_slots(
+            images,
             num_slots=num_slots,
             num_iterations=num_iterations,
             initial_slots=initial_slots,
-            return_attention=True,
         )  # [B, K, D], [B, T, N, K]
         decoded = self.decoder(slots)  # [B, K, H, W, C+1]
         # Masks and images of half precision would band: mix them in float32.
@@ -163,21 +143,6 @@ class SlotAttentionAutoEncoder(SlotModel):
         """Mean squared error between images `x` and their reconstruction."""
         return l2_loss(y_pred[0], ops.cast(x, y_pred[0].dtype))
 
-    def get_config(self):
-        config = {
-            "resolution": self.resolution,
-            "num_slots": self.num_slots,
-            "num_iterations": self.num_iterations,
-            "num_channels": self.num_channels,
-            "slot_size": self.slot_size,
-            "mlp_hidden_size": self.mlp_hidden_size,
-            "implicit_differentiation": self.implicit_differentiation,
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "decoder": keras.saving.serialize_keras_object(self.decoder),
-            "seed": self.seed,
-        }
-        return {**super().get_config(), **config}
-
     @classmethod
     def presets(cls):
         return DISCOVERY_PRESETS
@@ -186,9 +151,7 @@ class SlotAttentionAutoEncoder(SlotModel):
 def default_encoder(resolution, **kwargs):
     """The paper's encoder: 64 channels from 128 pixels on, 32 below."""
     filters = 64 if min(resolution) >= 128 else 32
-    return ConvEncoder(
-        resolution, filters=(filters,) * 4, feature_size=64, name="encoder", **kwargs
-    )
+    return ConvEncoder(resolution, filters=(filters,) * 4, feature_size=64, **kwargs)
 
 
 def default_decoder(resolution, num_channels=3, **kwargs):

@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from slot_attention_tf.clevr_properties import NUM_FEATURES
-from slot_attention_tf.layers import ConvEncoder, SlotAttention
-from slot_attention_tf.layers.arguments import as_pair, check_positive
+from slot_attention_tf.layers import ConvEncoder
+from slot_attention_tf.layers.arguments import check_positive
 from slot_attention_tf.losses.hungarian import HungarianHuberLoss
 from slot_attention_tf.models.slot_model import SlotModel
 from slot_attention_tf.set_prediction_presets import SET_PREDICTION_PRESETS
@@ -73,39 +73,23 @@ class SlotAttentionClassifier(SlotModel):
         seed=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        check_positive("num_channels", num_channels)
-        check_positive("num_properties", num_properties)
-        check_positive("head_hidden_size", head_hidden_size)
-        self.resolution = as_pair("resolution", resolution)
-        self.num_slots = num_slots
-        self.num_iterations = num_iterations
-        self.num_channels = num_channels
-        self.slot_size = slot_size
-        self.mlp_hidden_size = mlp_hidden_size
-        self.num_properties = num_properties
-        self.head_hidden_size = head_hidden_size
-        self.implicit_differentiation = implicit_differentiation
-        self.seed = seed
-
-        policy = self.dtype_policy
-        self.encoder = encoder or ConvEncoder(
-            self.resolution,
-            filters=(64, 64, 64, 64),
-            strides=(1, 2, 2, 1),
-            dtype=policy,
-            name="encoder",
-        )
-        self.slot_attention = SlotAttention(
-            num_iterations,
+        super().__init__(
+            resolution,
             num_slots,
+            num_iterations,
+            num_channels,
             slot_size,
             mlp_hidden_size,
-            implicit_differentiation=implicit_differentiation,
-            seed=seed,
-            dtype=policy,
-            name="slot_attention",
+            implicit_differentiation,
+            encoder,
+            seed,
+            **kwargs,
         )
+        check_positive("num_properties", num_properties)
+        check_positive("head_hidden_size", head_hidden_size)
+        self.num_properties = num_properties
+        self.head_hidden_size = head_hidden_size
+        policy = self.dtype_policy
         self.head_hidden = keras.layers.Dense(
             head_hidden_size, activation="relu", dtype=policy, name="head_hidden"
         )
@@ -115,12 +99,13 @@ class SlotAttentionClassifier(SlotModel):
         # All sizes are known: a model has its weights from the start.
         self.build((None, *self.resolution, num_channels))
 
+    def _default_encoder(self, **kwargs):
+        return ConvEncoder(
+            self.resolution, filters=(64, 64, 64, 64), strides=(1, 2, 2, 1), **kwargs
+        )
+
     def build(self, input_shape):
-        images = (None, *self.resolution, self.num_channels)
-        self._check_images(input_shape)
-        if not self.encoder.built:
-            self.encoder.build(images)
-        self.slot_attention.build(self.encoder.compute_output_shape(images))
+        super().build(input_shape)
         self.head_hidden.build((None, None, self.slot_size))
         self.head_output.build((None, None, self.head_hidden_size))
 
@@ -132,14 +117,11 @@ class SlotAttentionClassifier(SlotModel):
         initial_slots=None,
         return_attention=False,
     ):
-        self._check_images(images.shape)
-        features = self.encoder(images)  # [B, N, F]
-        slots, attention = self.slot_attention(
-            features,
+        slots, attention = self._find_slots(
+            images,
             num_slots=num_slots,
             num_iterations=num_iterations,
             initial_slots=initial_slots,
-            return_attention=True,
         )  # [B, K, D], [B, T, N, K]
         logits = self.head_output(self.head_hidden(slots))  # [B, K, P]
         # Half precision would round the confidences, which rank detections, to ties.
@@ -161,17 +143,8 @@ class SlotAttentionClassifier(SlotModel):
 
     def get_config(self):
         config = {
-            "resolution": self.resolution,
-            "num_slots": self.num_slots,
-            "num_iterations": self.num_iterations,
-            "num_channels": self.num_channels,
-            "slot_size": self.slot_size,
-            "mlp_hidden_size": self.mlp_hidden_size,
             "num_properties": self.num_properties,
             "head_hidden_size": self.head_hidden_size,
-            "implicit_differentiation": self.implicit_differentiation,
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "seed": self.seed,
         }
         return {**super().get_config(), **config}
 
