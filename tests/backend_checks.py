@@ -16,6 +16,7 @@ DECODERS = {
         RESOLUTION, 3, (4, 3), filters=(4, 5), strides=(2, 1)
     ),
     "pixel_mlp": lambda: sa.PixelMLPDecoder(RESOLUTION, hidden_sizes=(8,)),
+    "patch_mlp": lambda: sa.PixelMLPDecoder(RESOLUTION, patch_size=2),
 }
 
 
@@ -118,7 +119,7 @@ def _losses_and_metrics(data):
 
 def _training_step(model, data):
     """Weights after one step of gradient descent."""
-    model.compile(keras.optimizers.SGD(0.1), loss=["mse"] * 3)
+    model.compile(keras.optimizers.SGD(0.1), loss=["mse"] * len(DECODERS))
     targets = [np.ones(output.shape[1:], "float32") for output in model.outputs]
     targets = [np.stack([target] * 4) for target in targets]
     before = _copies(model.trainable_weights)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests import backend_checks
+from tests.conftest import ROOT
 
 WITHOUT_TENSORFLOW = """
 import sys
@@ -66,6 +67,22 @@ def test_same_outputs_and_training_step(backend, folder, expected, run_python):
             np.testing.assert_allclose(
                 outputs[name], value, atol=1e-5, rtol=1e-5, err_msg=name
             )
+
+
+@pytest.mark.slow
+def test_discovery_with_fit_runs_without_tensorflow(run_python, tmp_path):
+    pytest.importorskip("jax")
+    arguments = ["script", "--scenes=64", "--steps=2", f"--output={tmp_path}"]
+    script = str(ROOT / "examples" / "discovery_with_fit.py")
+    code = f"""
+import runpy
+sys.argv = {arguments!r}
+runpy.run_path({script!r}, run_name="__main__")
+assert not [name for name in sys.modules if name.startswith("tensorflow")]
+"""
+    output = run_python(WITHOUT_TENSORFLOW + code, KERAS_BACKEND="jax")
+    assert "over 320 images" in output
+    assert (tmp_path / "model.keras").exists()
 
 
 def test_the_layer_runs_without_tensorflow(run_python):

@@ -37,6 +37,16 @@ def discovery_model():
     )
 
 
+def test_discovery_with_fit(run_example, tmp_path):
+    _, output = run_example(
+        "discovery_with_fit", "--scenes=64", "--steps=2", f"--output={tmp_path}"
+    )
+    assert "FG-ARI" in output and "over 320 images" in output
+    for name in ("curve.png", "slots.png"):
+        assert (tmp_path / name).stat().st_size > 5000
+    assert keras.saving.load_model(tmp_path / "model.keras").num_slots == 4
+
+
 def test_set_of_vectors(run_example):
     names, output = run_example("set_of_vectors", "--sets=128", "--epochs=1")
     assert "ARI" in output

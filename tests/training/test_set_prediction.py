@@ -29,6 +29,7 @@ TINY = dataclasses.replace(
     dataset="synthetic_clevr/tiny",
     resolution=(16, 16),
     encoder_filters=(8,),
+    encoder_kernel_size=5,
     encoder_strides=(2,),
     num_iterations=1,
     slot_size=16,

@@ -57,7 +57,7 @@ class SyntheticClevr(base.SceneBuilder):
     `clevr_with_masks`: object `i` of `objects` has the label `i + 1`.
 
     Configs: `synthetic` (128x128, 3 to 10 objects, 100,000 scenes) and `laptop`
-    (64x64, 1 to 4 objects, 11,000 scenes); any other with `SyntheticClevrConfig`.
+    (64x64, 1 to 4 objects, 21,000 scenes); any other with `SyntheticClevrConfig`.
     """
 
     VERSION = "1.0.0"
@@ -65,7 +65,7 @@ class SyntheticClevr(base.SceneBuilder):
         SyntheticClevrConfig(name="synthetic"),
         SyntheticClevrConfig(
             name="laptop",
-            num_train=10_000,
+            num_train=20_000,
             num_validation=500,
             num_test=500,
             height=64,
