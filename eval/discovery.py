@@ -49,7 +49,9 @@ def define_flags():
     flags.DEFINE_string("data_dir", None, "Folder of all datasets. Default: TFDS's.")
     flags.DEFINE_string("dataset", None, "Another dataset than the run's.")
     flags.DEFINE_integer("num_scenes", discovery.NUM_TEST_SCENES, "Test images.")
-    flags.DEFINE_integer("batch_size", 32, "Images at a time.", lower_bound=1)
+    flags.DEFINE_integer(
+        "batch_size", None, "Images at a time. Default: the run's.", lower_bound=1
+    )
     flags.DEFINE_integer("num_slots", None, "Slots, if not the run's.", lower_bound=1)
     flags.DEFINE_integer(
         "num_iterations", None, "Iterations, if not the run's.", lower_bound=1
@@ -77,10 +79,14 @@ def evaluate():
     """Evaluates the run that the flags name; returns its `DiscoveryResult`."""
     run, model, preset, step = load()
     preset = discovery.with_replacements(
-        preset, dataset=FLAGS.dataset, num_slots=FLAGS.num_slots
+        preset,
+        dataset=FLAGS.dataset,
+        num_slots=FLAGS.num_slots,
+        # The random slots of an image depend on its place in the batch.
+        batch_size=FLAGS.batch_size,
     )
     test_set = discovery.open_dataset(
-        preset, "test", FLAGS.data_dir, FLAGS.batch_size, num_scenes=FLAGS.num_scenes
+        preset, "test", FLAGS.data_dir, preset.batch_size, num_scenes=FLAGS.num_scenes
     )
     discovery.warn_of_few_slots(preset, test_set)
     options = {"num_slots": FLAGS.num_slots, "num_iterations": FLAGS.num_iterations}

@@ -41,7 +41,9 @@ def define_flags():
     flags.DEFINE_bool(
         "full_eval", False, f"All scenes of the split, not the first {_ONE_BATCH}."
     )
-    flags.DEFINE_integer("batch_size", 100, "Images at a time.", lower_bound=1)
+    flags.DEFINE_integer(
+        "batch_size", None, "Images at a time. Default: the run's.", lower_bound=1
+    )
     flags.DEFINE_integer("num_slots", None, "Slots, if not the run's.", lower_bound=1)
     flags.DEFINE_integer(
         "num_iterations", None, "Iterations, if not the run's.", lower_bound=1
@@ -84,7 +86,8 @@ def open_dataset(preset):
     return set_prediction.open_dataset(
         preset,
         FLAGS.split,
-        FLAGS.batch_size,
+        # The random slots of an image depend on its place in the batch.
+        FLAGS.batch_size or preset.batch_size,
         data_dir=FLAGS.data_dir,
         num_scenes=None if FLAGS.full_eval else _ONE_BATCH,
     )
@@ -108,7 +111,8 @@ def print_by_num_objects(model, preset):
     }
     for num_objects in sorted(counts - {0}):
         evaluate = SetPredictionEvaluator(model, num_objects, FLAGS.num_iterations)
-        scenes = with_exactly(dataset, num_objects, FLAGS.batch_size)
+        batch_size = FLAGS.batch_size or preset.batch_size
+        scenes = with_exactly(dataset, num_objects, batch_size)
         result = evaluate(scenes, FLAGS.seed)
         print(f"{num_objects:2} objects, K = {num_objects:2}  {result.summary()}")
 

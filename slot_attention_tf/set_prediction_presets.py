@@ -65,6 +65,7 @@ class CLEVRCPU(SetPredictionPreset):
     resolution: tuple[int, int] = (64, 64)
     max_num_objects: int = 4
     num_slots: int = 4
+    num_iterations: int = 5
     implicit_differentiation: bool = True
     encoder_filters: tuple[int, ...] = (64, 128, 128)
     encoder_kernel_size: tuple[int, ...] = (7, 3, 3)
