@@ -17,22 +17,22 @@ setup(
     package_data={"slot_attention_tf": ["weights/*"]},
     py_modules=["train_discovery", "train_set_prediction"],
     install_requires=[
-        "tensorflow>=2.18,<2.22",
-        "keras>=3.6,<3.16",
+        "tensorflow>=2.20,<2.22",
+        "keras>=3.10,<3.16",
         "tensorflow-datasets>=4.9.7,<5",
         "numpy>=1.26,<3",
         "scipy>=1.11",
         "absl-py>=2.0",
-        "matplotlib>=3.8",
-        "tensorboard>=2.18",
+        "matplotlib>=3.10",
+        "tensorboard>=2.20",
         "tqdm>=4.60",
         # TensorFlow Datasets 4.9.10 imports it without requiring it.
-        "importlib_resources>=5.0",
+        "importlib_resources>=6.0",
     ],
     extras_require={
-        "gpu": ["tensorflow[and-cuda]>=2.18,<2.22"],
-        "jax": ["jax>=0.4.34"],
-        "dev": ["pytest>=8", "ruff>=0.9", "jax>=0.4.34"],
+        "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],
+        "jax": ["jax>=0.6.0"],
+        "dev": ["pytest>=8", "ruff>=0.9", "jax>=0.6.0"],
     },
     entry_points={
         "console_scripts": [

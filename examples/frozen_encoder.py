@@ -42,7 +42,6 @@ test_data = draw(256, scenes.held_out_seed(args.seed))
 if args.model is None:
     discovery = sa.SlotAttentionAutoEncoder.from_preset("tetrominoes_cpu")
 else:
-    sa.SlotAttentionAutoEncoder  # noqa: B018 (registers the class with Keras)
     discovery = keras.saving.load_model(args.model)
 encoder = discovery.encoder
 encoder.trainable = False

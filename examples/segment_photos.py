@@ -15,7 +15,6 @@ import keras
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-import slot_attention_tf as sa
 from slot_attention_tf.visualization import slot_palette
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -35,7 +34,6 @@ files = sorted(
 if not files:
     sys.exit(f"{args.photos} holds no photos (png, jpg, bmp or webp).")
 keras.utils.set_random_seed(args.seed)
-sa.SlotAttentionAutoEncoder  # noqa: B018 (registers the class with Keras)
 model = keras.saving.load_model(args.model)
 args.masks.mkdir(parents=True, exist_ok=True)
 height, width = model.resolution

@@ -2,9 +2,11 @@
 
 The public names live one import deep and load on first use, so that
 `import slot_attention_tf` is quick and needs no TensorFlow under another backend.
+Imported after Keras, it registers its classes at once, for `keras.saving.load_model`.
 """
 
 import importlib
+import sys
 
 _HOME = {
     "ConvEncoder": "layers",
@@ -47,3 +49,9 @@ def __getattr__(name):
 
 def __dir__():
     return sorted([*globals(), *_HOME])
+
+
+if sys.modules.get("keras") is not None:
+    # Keras finds a saved layer's class only if its module has been imported.
+    for _module in ("layers", "losses", "metrics", "models", "models.classifier"):
+        importlib.import_module(f"{__name__}.{_module}")

@@ -7,11 +7,15 @@ import pytest
 
 import slot_attention_tf as sa
 from slot_attention_tf import pretrained
-from slot_attention_tf.data.generators import scenes, tetrominoes
+from slot_attention_tf.clevr_properties import CATEGORIES
+from slot_attention_tf.data.generators import clevr, scenes, tetrominoes
 
 
 def test_what_the_package_ships_says_where_it_comes_from():
-    assert ("tetrominoes_cpu", "synthetic") in pretrained.shipped()
+    assert pretrained.shipped() == [
+        ("clevr_cpu", "synthetic"),
+        ("tetrominoes_cpu", "synthetic"),
+    ]
     for preset, name in pretrained.shipped():
         file = pretrained.FOLDER / f"{preset}_{name}.json"
         record = json.loads(file.read_text())
@@ -29,6 +33,30 @@ def test_shipped_autoencoder_finds_the_pieces():
     labels = np.asarray(masks)[..., 0].argmax(axis=1)
     ari = np.asarray(sa.adjusted_rand_index(drawn["segmentation"][..., 0], labels))
     assert ari.mean() > 0.85
+
+
+def test_shipped_classifier_describes_the_objects():
+    model = sa.SlotAttentionClassifier.from_preset(
+        "clevr_cpu", weights="synthetic", seed=0
+    )
+    options = {
+        "resolution": (64, 64),
+        "crop": None,
+        "min_objects": 1,
+        "max_objects": 4,
+    }
+    drawn = scenes.generate_scenes(clevr.draw_scene, 64, 123, **options)
+    images = drawn["image"].astype("float32") / 127.5 - 1
+    entities = {name: drawn[name][:, 1:5] for name in CATEGORIES}
+    one_hot = [
+        np.eye(len(values))[entities[name].astype(int)]
+        for name, values in CATEGORIES.items()
+    ]
+    exists = drawn["visibility"][:, 1:5, None]
+    coords = (drawn["3d_coords"][:, 1:5] + 3) / 6
+    targets = np.concatenate([coords, *one_hot, exists], axis=-1) * exists
+    predictions = np.asarray(model(images))
+    assert sa.average_precision_clevr(predictions, targets, np.inf) > 0.6
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path):

@@ -40,8 +40,11 @@ def spatial_broadcast(slots, resolution):
         Tensor `[B*K, H, W, D]`.
     """
     height, width = as_pair("resolution", resolution)
-    slots = ops.reshape(slots, (-1, 1, 1, slots.shape[-1]))  # [B*K, 1, 1, D]
-    return ops.tile(slots, (1, height, width, 1))
+    slot_size = slots.shape[-1]
+    slots = ops.reshape(slots, (-1, 1, 1, slot_size))
+    copies = ops.tile(slots, (1, height, width, 1))
+    # Keras up to 3.10 forgets the shape of what it tiles.
+    return ops.reshape(copies, (-1, height, width, slot_size))
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
