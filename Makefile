@@ -8,6 +8,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+# Two processes; the tests of a file share what they prepare.
+TEST = $(RUN) -m pytest -n 2 --dist loadfile
 SEED ?= 0
 DATA_DIR ?= data
 RUNS ?= runs
@@ -34,10 +36,10 @@ set-prediction: $(INSTALLED)
 	$(RUN) eval/set_prediction.py --model_dir=$(RUNS)/set_prediction_$(SEED) --data_dir=$(DATA_DIR)
 
 test: $(INSTALLED)
-	$(RUN) -m pytest -m "not slow"
+	$(TEST) -m "not slow"
 
 test-all: $(INSTALLED)
-	$(RUN) -m pytest
+	$(TEST)
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .

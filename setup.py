@@ -32,7 +32,7 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],
         "jax": ["jax>=0.6.0"],
-        "dev": ["pytest>=8", "ruff>=0.9", "jax>=0.6.0"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.9", "jax>=0.6.0"],
     },
     entry_points={
         "console_scripts": [

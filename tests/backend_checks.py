@@ -46,7 +46,7 @@ def compute_outputs(folder):
     with np.load(folder / "inputs.npz") as arrays:
         data = dict(arrays)
     models = {
-        file.stem: keras.saving.load_model(file, custom_objects=_classes())
+        file.stem: keras.saving.load_model(file)
         for file in sorted(folder.glob("*.keras"))
     }
     results = {**_forward(models, data), **_losses_and_metrics(data)}
@@ -80,14 +80,6 @@ def _models():
         "classifier": sa.SlotAttentionClassifier(
             RESOLUTION, 3, 2, slot_size=8, encoder=sa.ConvEncoder(RESOLUTION, **encoder)
         ),
-    }
-
-
-def _classes():
-    # Their import registers them.
-    return {
-        name: getattr(sa, name)
-        for name in ("SlotAttentionAutoEncoder", "SlotAttentionClassifier")
     }
 
 

@@ -100,4 +100,6 @@ assert not [name for name in sys.modules if name.startswith("tensorflow")]
 """,
         KERAS_BACKEND="jax",
     )
-    assert output.startswith("(2, 3, 8)") and "KERAS_BACKEND=tensorflow" in output
+    assert output.startswith("(2, 3, 8)")
+    assert "KERAS_BACKEND=tensorflow" in output
+    assert "Received: KERAS_BACKEND=jax" in output

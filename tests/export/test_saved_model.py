@@ -192,20 +192,3 @@ def test_other_models_and_folders_are_refused(tmp_path):
         export_saved_model(keras.Sequential([keras.layers.Dense(1)]), tmp_path)
     with pytest.raises(ValueError, match="No SavedModel of export_saved_model"):
         load_saved_model(tmp_path)
-
-
-def test_another_backend_is_told_the_way(run_python):
-    pytest.importorskip("jax")
-    output = run_python(
-        """
-from slot_attention_tf.export import export_saved_model
-try:
-    export_saved_model(None, "nowhere")
-except RuntimeError as error:
-    print(error)
-""",
-        KERAS_BACKEND="jax",
-    )
-    assert (
-        "KERAS_BACKEND=tensorflow" in output and "Received: KERAS_BACKEND=jax" in output
-    )

@@ -1,8 +1,10 @@
 """train_discovery.py and eval/discovery.py, run as a user runs them."""
 
 import dataclasses
+import functools
 import json
 import runpy
+import shutil
 import sys
 
 import keras
@@ -41,9 +43,11 @@ def data_dir(tmp_path_factory):
     return data_dir
 
 
-@pytest.fixture(autouse=True)
-def tiny_preset(monkeypatch):
-    monkeypatch.setitem(presets.DISCOVERY_PRESETS, "tiny", TINY)
+@pytest.fixture(scope="module", autouse=True)
+def tiny_preset():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(presets.DISCOVERY_PRESETS, "tiny", TINY)
+        yield
 
 
 def run_script(script, monkeypatch, **options):
@@ -61,25 +65,41 @@ def run_script(script, monkeypatch, **options):
     return stop.value.code
 
 
+def run_training(monkeypatch, **options):
+    defaults = {"preset": "tiny", "log_interval": 2, "checkpoint_interval": 2}
+    return run_script("train_discovery.py", monkeypatch, **(defaults | options))
+
+
 @pytest.fixture
 def train(monkeypatch, data_dir, tmp_path):
-    def run(folder="run", **options):
-        defaults = {
-            "preset": "tiny",
-            "data_dir": data_dir,
-            "model_dir": tmp_path / folder,
-            "log_interval": 2,
-            "checkpoint_interval": 2,
-        }
-        return run_script("train_discovery.py", monkeypatch, **(defaults | options))
+    folders = {"data_dir": data_dir, "model_dir": tmp_path / "run"}
+    return functools.partial(run_training, monkeypatch, **folders)
 
-    return run
+
+@pytest.fixture(scope="module")
+def trained(data_dir, tmp_path_factory):
+    """The folder of a finished run, not to be written to."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        assert not run_training(patch, data_dir=data_dir, model_dir=folder)
+    return folder
+
+
+@pytest.fixture
+def finished_run(trained, tmp_path):
+    """A finished run that `train` would continue."""
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 def weights_of(folder):
     return runs.load_run(folder, SlotAttentionAutoEncoder, presets.DISCOVERY_PRESETS)[
         1
     ].get_weights()
+
+
+def assert_same(weights, expected):
+    for a, b in zip(weights, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_run_leaves_everything_a_person_looks_for(train, tmp_path, capsys):
@@ -94,30 +114,26 @@ def test_a_run_leaves_everything_a_person_looks_for(train, tmp_path, capsys):
     assert {row["step"] for row in run.read_metrics()} == {2, 4}
 
 
-def test_a_finished_run_continues_only_for_more_steps(train, tmp_path, capsys):
-    train()
-    weights = weights_of(tmp_path / "run")
+def test_a_finished_run_continues_only_for_more_steps(
+    train, finished_run, tmp_path, capsys
+):
+    weights = weights_of(finished_run)
     assert not train()
     assert "is finished: it holds step 4" in capsys.readouterr().out
-    for a, b in zip(weights, weights_of(tmp_path / "run"), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(weights_of(finished_run), weights)
+    whole = tmp_path / "whole"
     train(num_train_steps=6)
-    train(folder="whole", num_train_steps=6)
-    for name in ("run", "whole"):
-        rows = RunDirectory(tmp_path / name).read_metrics()
+    train(model_dir=whole, num_train_steps=6)
+    for folder in (finished_run, whole):
+        rows = RunDirectory(folder).read_metrics()
         assert {row["step"] for row in rows} == {2, 4, 6}
-    for a, b in zip(
-        weights_of(tmp_path / "run"), weights_of(tmp_path / "whole"), strict=True
-    ):
-        np.testing.assert_array_equal(a, b)
+    assert_same(weights_of(finished_run), weights_of(whole))
 
 
-def test_another_architecture_is_refused_and_nothing_lost(train, tmp_path):
-    train()
-    weights = weights_of(tmp_path / "run")
+def test_another_architecture_is_refused_and_nothing_lost(train, finished_run):
+    weights = weights_of(finished_run)
     assert "another architecture" in train(num_slots=5)
-    for a, b in zip(weights, weights_of(tmp_path / "run"), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(weights_of(finished_run), weights)
 
 
 def test_missing_data_says_the_command(train, tmp_path):
@@ -136,16 +152,14 @@ def test_too_few_slots_are_a_warning(train):
         train(num_slots=2, num_train_steps=1)
 
 
-def test_nan_stops_the_script(train, tmp_path):
-    train(num_train_steps=2)
+def test_nan_stops_the_script(train, finished_run):
     message = train(learning_rate=1e30, num_train_steps=20)
     assert "NonFiniteLossError" in message and "ckpt-" in message
-    assert all(np.isfinite(w).all() for w in weights_of(tmp_path / "run"))
+    assert all(np.isfinite(w).all() for w in weights_of(finished_run))
 
 
-def test_eval_prints_and_draws(train, tmp_path, data_dir, monkeypatch, capsys):
-    train()
-    run = tmp_path / "run"
+def test_eval_prints_and_draws(finished_run, data_dir, monkeypatch, capsys):
+    run = finished_run
     options = {"model_dir": run, "data_dir": data_dir, "num_pictures": 2}
     assert not run_script("eval/discovery.py", monkeypatch, **options)
     output = capsys.readouterr().out
@@ -165,10 +179,9 @@ def test_eval_of_no_run_is_an_error(monkeypatch, tmp_path):
 
 
 def test_eval_of_a_saved_model_says_what_eval_of_its_run_says(
-    train, tmp_path, data_dir, monkeypatch, capsys
+    finished_run, tmp_path, data_dir, monkeypatch, capsys
 ):
-    train(num_train_steps=1)
-    run, saved_model = tmp_path / "run", tmp_path / "saved_model"
+    run, saved_model = finished_run, tmp_path / "saved_model"
     export_saved_model(keras.saving.load_model(run / "model.keras"), saved_model)
     options = {"data_dir": data_dir, "num_pictures": 2, "num_scenes": 40}
     capsys.readouterr()
