@@ -47,6 +47,7 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(RUN) benchmarks/step_time.py
+	$(RUN) benchmarks/matching.py --preset=clevr_cpu --batch_size=512
 	$(RUN) benchmarks/data_throughput.py
 
 clean:
