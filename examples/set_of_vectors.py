@@ -50,7 +50,11 @@ mask = keras.Input((None,), dtype="bool", name="mask")
 x = keras.layers.Dense(64, activation="relu")(vectors)
 x = keras.layers.Dense(64)(x)
 layer = sa.SlotAttention(
-    num_iterations=3, num_slots=MAX_CLUSTERS, slot_size=64, mlp_hidden_size=128
+    num_iterations=3,
+    num_slots=MAX_CLUSTERS,
+    slot_size=64,
+    mlp_hidden_size=128,
+    implicit_differentiation=True,  # Learns faster here.
 )
 slots, attention = layer(x, mask=mask, return_attention=True)
 x = keras.layers.Dense(64, activation="relu")(slots)
@@ -58,7 +62,7 @@ predictions = keras.layers.Dense(3, name="predictions")(x)  # [B, K, 3]
 model = keras.Model([vectors, mask], predictions)
 
 model.compile(
-    keras.optimizers.Adam(2e-3),
+    keras.optimizers.Adam(2e-3, global_clipnorm=1.0),
     loss=sa.HungarianHuberLoss(),
     jit_compile=False,  # The matching runs outside of XLA.
 )
