@@ -34,6 +34,7 @@ files = sorted(
 if not files:
     sys.exit(f"{args.photos} holds no photos (png, jpg, bmp or webp).")
 keras.utils.set_random_seed(args.seed)
+# Keras knows the class since our package was imported after it.
 model = keras.saving.load_model(args.model)
 args.masks.mkdir(parents=True, exist_ok=True)
 height, width = model.resolution

@@ -181,16 +181,20 @@ def test_every_public_layer_and_model_is_checked():
 
 
 def test_a_new_process_needs_but_to_import_the_package(run_python, tmp_path):
-    inputs = keras.Input((10, 5))
-    layers_of_ours = (sa.SlotAttention(2, 3, 8, 16), sa.PixelMLPDecoder((4, 4)))
-    model = keras.Sequential([inputs, *layers_of_ours])
+    model = keras.Sequential(
+        [
+            keras.Input((10, 5)),
+            sa.SlotAttention(2, 3, 8, 16),
+            sa.PixelMLPDecoder((4, 4)),
+        ]
+    )
     model.compile(loss=sa.HungarianHuberLoss())
     small_classifier().save(tmp_path / "classifier.keras")
-    model.save(tmp_path / "functional.keras")
+    model.save(tmp_path / "sequential.keras")
     code = """
 import keras
 import slot_attention_tf
-for name in ("functional", "classifier"):
+for name in ("sequential", "classifier"):
     print(type(keras.saving.load_model({folder!r} + f"/{{name}}.keras")).__name__)
 """
     output = run_python(code.format(folder=str(tmp_path)))

@@ -43,7 +43,7 @@ def spatial_broadcast(slots, resolution):
     slot_size = slots.shape[-1]
     slots = ops.reshape(slots, (-1, 1, 1, slot_size))
     copies = ops.tile(slots, (1, height, width, 1))
-    # Keras up to 3.10 forgets the shape of what it tiles.
+    # Keras 3.10 forgets the shape of what it tiles.
     return ops.reshape(copies, (-1, height, width, slot_size))
 
 

@@ -136,7 +136,7 @@ def test_progress_is_shown_on_the_standard_error(capsys):
     assert "5/5" in capsys.readouterr().err
 
 
-def test_generators_work_without_tensorflow():
+def test_generators_work_without_tensorflow(run_python):
     program = (
         "import sys\n"
         "for name in ('tensorflow', 'tensorflow_datasets', 'keras'):\n"
@@ -145,7 +145,4 @@ def test_generators_work_without_tensorflow():
         "from slot_attention_tf.data.generators import tetrominoes\n"
         "print(tetrominoes.draw_scene(np.random.default_rng(0))['image'].shape)\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert run.stdout == "(35, 35, 3)\n"
+    assert run_python(program) == "(35, 35, 3)\n"

@@ -1,9 +1,6 @@
 """The matched Huber loss against brute force, SciPy and finite differences."""
 
 import itertools
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -192,21 +189,47 @@ def test_keras_loss_form():
         loss(y, x[:, :3])
 
 
-def run(code, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
+def test_mirrored_strategy_on_two_devices(run_python):
+    """The gradient summed over two replicas is that of the whole batch."""
+    pytest.importorskip("tensorflow")
+    run_python(
+        """
+import numpy as np
+import tensorflow as tf
+from slot_attention_tf.losses import hungarian_huber_loss_per_example
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=[2, 8, 5, 19]).astype("float32")
+with strategy.scope():
+    shift = tf.Variable(tf.zeros([5, 19]))
+
+def gradient(x, y):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(hungarian_huber_loss_per_example(x + shift, y)) / 8
+    return tape.gradient(loss, shift)
+
+@tf.function
+def distributed(x, y):
+    gradients = strategy.run(gradient, [x, y])
+    return strategy.reduce("SUM", gradients, axis=None)
+
+data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+parts = next(iter(strategy.experimental_distribute_dataset(data)))
+assert len(strategy.experimental_local_results(parts[0])) == 2
+assert strategy.experimental_local_results(parts[0])[1].shape[0] == 4
+np.testing.assert_allclose(distributed(*parts), gradient(x, y), atol=1e-6)
+"""
     )
-    assert done.returncode == 0, done.stderr
 
 
-def test_jax_backend():
+def test_jax_backend(run_python):
     pytest.importorskip("jax")
     x, y = random_sets(9, 4, 6, batch_size=3)
     expected = float(loss_by_brute_force(x, y).mean())
-    run(
+    run_python(
         f"""
 import jax, numpy as np
 from slot_attention_tf.losses import hungarian_huber_loss

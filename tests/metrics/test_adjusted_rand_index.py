@@ -1,8 +1,5 @@
 """The adjusted Rand index against pair counts and exact integer arithmetic."""
 
-import os
-import subprocess
-import sys
 from fractions import Fraction
 
 import keras
@@ -164,7 +161,7 @@ def test_runs_inside_tf_function_with_unknown_batch(num_labels):
     assert float(metric.result()) == pytest.approx(np.mean(index(true, pred)), abs=1e-6)
 
 
-def test_jax_backend():
+def test_jax_backend(run_python):
     pytest.importorskip("jax")
     code = """
 import jax, numpy as np
@@ -182,11 +179,7 @@ else:
     raise AssertionError("no error")
 """
     assert index_by_pairs([0, 1, 1, 2, 2], [0, 1, 1, 0, 2]) == pytest.approx(4 / 7)
-    env = {**os.environ, "KERAS_BACKEND": "jax"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    run_python(code, KERAS_BACKEND="jax")
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,47 @@ def test_mixed_precision_predicts_in_float32(rng):
     assert np.isfinite(predictions).all()
 
 
+def test_same_predictions_on_jax(rng, tmp_path, run_python):
+    pytest.importorskip("jax")
+    model = small_classifier()
+    batch, initial = images(rng), rng.normal(size=[3, 4, 16]).astype("float32")
+    model.save(tmp_path / "model.keras")
+    expected = array(model(batch, initial_slots=initial))
+    np.savez(tmp_path / "data.npz", batch=batch, initial=initial, expected=expected)
+    run_python(
+        f"""
+import jax, keras, numpy as np
+from slot_attention_tf.models.classifier import SlotAttentionClassifier
+data = np.load({str(tmp_path / "data.npz")!r})
+model = keras.models.load_model({str(tmp_path / "model.keras")!r})
+predict = jax.jit(lambda images, start: model(images, initial_slots=start))
+predictions = predict(data["batch"], data["initial"])
+np.testing.assert_allclose(predictions, data["expected"], atol=1e-5)
+""",
+        KERAS_BACKEND="jax",
+    )
+
+
+@pytest.mark.slow
+def test_fit_on_jax(run_python):
+    pytest.importorskip("jax")
+    run_python(
+        """
+import keras, numpy as np
+from slot_attention_tf.layers import ConvEncoder
+from slot_attention_tf.models.classifier import SlotAttentionClassifier
+encoder = ConvEncoder((8, 8), filters=(8,))
+model = SlotAttentionClassifier((8, 8), 4, 2, slot_size=8, encoder=encoder)
+images = np.random.default_rng(0).uniform(-1, 1, [3, 8, 8, 3]).astype("float32")
+targets = np.zeros([3, 4, 19], "float32")
+model.compile(keras.optimizers.Adam(1e-2))
+losses = model.fit(images, targets, epochs=5, verbose=0).history["loss"]
+assert losses[-1] < losses[0], losses
+""",
+        KERAS_BACKEND="jax",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,8 +1,5 @@
 """What the figures show, read back from their axes."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -184,13 +181,13 @@ def test_figures_become_pixels_without_a_display(tmp_path):
     assert (tmp_path / "slots.png").stat().st_size > 1000
 
 
-def test_no_pyplot_and_no_tensorflow():
+def test_no_pyplot_and_no_tensorflow(run_python):
     code = (
         "import sys, slot_attention_tf.visualization as v; "
         "assert 'matplotlib.pyplot' not in sys.modules; "
         "assert 'tensorflow' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run_python(code)
 
 
 def test_shape_errors():
