@@ -13,6 +13,7 @@ _HOME = {
     "PixelMLPDecoder": "layers",
     "SlotAttention": "layers",
     "SlotInitializer": "layers",
+    "SlotMLP": "layers",
     "SoftPositionEmbed": "layers",
     "SpatialBroadcastDecoder": "layers",
     "build_grid": "layers",

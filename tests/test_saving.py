@@ -77,6 +77,12 @@ CASES = {
             "mixed_precision_atol": None,
         },
     ),
+    "slot_mlp": (
+        sa.SlotMLP,
+        lambda **kwargs: sa.SlotMLP(3, 8, (2, 5), (2, 3), (7, 6), **kwargs),
+        (10, 5),
+        {"output_shape": (3, 8), "num_trainable": 6},
+    ),
     "soft_position_embed": (
         sa.SoftPositionEmbed,
         lambda **kwargs: sa.SoftPositionEmbed(5, (4, 3), **kwargs),

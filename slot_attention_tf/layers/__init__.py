@@ -4,6 +4,7 @@ from slot_attention_tf.layers.conv_encoder import ConvEncoder
 from slot_attention_tf.layers.pixel_mlp_decoder import PixelMLPDecoder
 from slot_attention_tf.layers.slot_attention import SlotAttention
 from slot_attention_tf.layers.slot_initializer import SlotInitializer
+from slot_attention_tf.layers.slot_mlp import SlotMLP
 from slot_attention_tf.layers.soft_position_embed import (
     SoftPositionEmbed,
     build_grid,
@@ -17,6 +18,7 @@ __all__ = [
     "PixelMLPDecoder",
     "SlotAttention",
     "SlotInitializer",
+    "SlotMLP",
     "SoftPositionEmbed",
     "SpatialBroadcastDecoder",
     "build_grid",

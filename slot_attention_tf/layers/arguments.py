@@ -1,14 +1,19 @@
 """Checks that several layers share."""
 
-from numbers import Integral
+import operator
 
 
 def check_positive(name, value):
-    """Raises ValueError unless `value` is an integer of at least 1."""
-    if not isinstance(value, Integral) or value < 1:
+    """Returns `value` as an `int`; raises ValueError unless it is at least 1."""
+    try:
+        number = operator.index(value)  # Takes NumPy's integers, refuses floats.
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1:
         raise ValueError(
             f"`{name}` must be an integer of at least 1. Received: {name}={value!r}"
         )
+    return number
 
 
 def as_pair(name, value):
@@ -17,25 +22,24 @@ def as_pair(name, value):
         raise ValueError(
             f"`{name}` must be a pair (height, width). Received: {name}={value!r}"
         )
-    if min(value) < 1:
-        raise ValueError(
-            f"`{name}` must be a pair of integers of at least 1. "
-            f"Received: {name}={value!r}"
-        )
-    return int(value[0]), int(value[1])
+    return as_tuple(name, value, 2)
 
 
 def as_tuple(name, value, length):
     """Returns `length` integers of at least 1 from one integer or a sequence."""
-    values = (value,) * length if isinstance(value, Integral) else tuple(value)
+    values = tuple(value) if hasattr(value, "__len__") else (value,) * length
     if len(values) != length:
         raise ValueError(
             f"`{name}` must be one integer or {length} of them, one per layer. "
             f"Received: {name}={value!r}"
         )
-    for each in values:
-        check_positive(name, each)
-    return values
+    try:
+        return tuple(check_positive(name, each) for each in values)
+    except ValueError:
+        raise ValueError(
+            f"`{name}` must consist of integers of at least 1. "
+            f"Received: {name}={value!r}"
+        ) from None
 
 
 def depth(name, value):
@@ -46,3 +50,25 @@ def depth(name, value):
             f"Received: {name}={value!r}"
         )
     return len(value)
+
+
+def check_shape(name, shape, expected, advice=""):
+    """Raises ValueError unless a tensor's shape is the expected one.
+
+    Args:
+        name: String, the name of the tensor.
+        shape: Its static shape; `None` for a size that is not known yet.
+        expected: Sequence of integers, and of strings that name sizes which may have
+            any value but 0.
+        advice: String, what to do about a wrong shape: `": flatten it first"`.
+    """
+    shape = tuple(shape)
+    if len(shape) != len(expected) or not all(
+        size is None or (size > 0 if isinstance(want, str) else size == want)
+        for size, want in zip(shape, expected, strict=True)
+    ):
+        empty = ", none of them 0" if 0 in shape else ""
+        raise ValueError(
+            f"`{name}` must have the shape [{', '.join(map(str, expected))}]{empty}"
+            f"{advice}. Received: {name}.shape={shape}"
+        )

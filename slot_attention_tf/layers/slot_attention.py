@@ -64,6 +64,9 @@ class SlotAttention(keras.layers.Layer):
     NeurIPS 2020, Section 2.1 and Algorithm 1.
     """
 
+    # Whether `return_attention=True` is possible: `SlotMLP` has none to return.
+    has_attention = True
+
     def __init__(
         self,
         num_iterations,
@@ -77,16 +80,12 @@ class SlotAttention(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive("num_iterations", num_iterations)
-        check_positive("num_slots", num_slots)
-        check_positive("slot_size", slot_size)
-        check_positive("mlp_hidden_size", mlp_hidden_size)
         if not epsilon > 0:
             raise ValueError(f"`epsilon` must be positive. Received: epsilon={epsilon}")
-        self.num_iterations = num_iterations
-        self.num_slots = num_slots
-        self.slot_size = slot_size
-        self.mlp_hidden_size = mlp_hidden_size
+        self.num_iterations = check_positive("num_iterations", num_iterations)
+        self.num_slots = check_positive("num_slots", num_slots)
+        self.slot_size = check_positive("slot_size", slot_size)
+        self.mlp_hidden_size = check_positive("mlp_hidden_size", mlp_hidden_size)
         self.epsilon = epsilon
         self.implicit_differentiation = implicit_differentiation
         self.seed = seed
