@@ -17,6 +17,7 @@ _HOME = {
     "SoftPositionEmbed": "layers",
     "SpatialBroadcastDecoder": "layers",
     "build_grid": "layers",
+    "mix_slots": "layers",
     "spatial_broadcast": "layers",
     "spatial_flatten": "layers",
     "SlotAttentionAutoEncoder": "models",

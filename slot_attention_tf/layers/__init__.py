@@ -1,6 +1,7 @@
 """Keras layers: the parts of Slot Attention and of its two models."""
 
 from slot_attention_tf.layers.conv_encoder import ConvEncoder
+from slot_attention_tf.layers.mix_slots import mix_slots
 from slot_attention_tf.layers.pixel_mlp_decoder import PixelMLPDecoder
 from slot_attention_tf.layers.slot_attention import SlotAttention
 from slot_attention_tf.layers.slot_initializer import SlotInitializer
@@ -22,6 +23,7 @@ __all__ = [
     "SoftPositionEmbed",
     "SpatialBroadcastDecoder",
     "build_grid",
+    "mix_slots",
     "spatial_broadcast",
     "spatial_flatten",
 ]
