@@ -19,6 +19,10 @@ class SlotAttention(keras.layers.Layer):
     Attention is computed in float32 under mixed precision: with thousands of inputs
     its normalised weights, and `epsilon`, are too small for float16.
 
+    Differs from the release in the order of products, not in the result: keys and
+    values are never computed (see `step`). This saves arithmetic unless features are
+    much wider than slots and `num_iterations * num_slots` exceeds `slot_size`.
+
     Args:
         num_iterations: Integer `T`, at least 1. The paper trains with 3.
         num_slots: Integer `K`, at least 1.
@@ -98,7 +102,7 @@ class SlotAttention(keras.layers.Layer):
         self.norm_slots = _layer_norm("norm_slots", policy)
         self.norm_mlp = _layer_norm("norm_mlp", policy)
         self.project_q = _projection(slot_size, "project_q", policy)
-        self.project_k = _projection(slot_size, "project_k", policy)
+        self.project_k = _KeyProjection(slot_size, dtype=policy, name="project_k")
         self.project_v = _projection(slot_size, "project_v", policy)
         self.gru = keras.layers.GRUCell(slot_size, dtype=policy, name="gru")
         self.mlp_hidden = keras.layers.Dense(
@@ -143,73 +147,77 @@ class SlotAttention(keras.layers.Layer):
             # Keras passes the mask of `inputs` only if they are the only tensor.
             mask = getattr(inputs, "_keras_mask", None)
         if mask is not None:
-            mask = ops.expand_dims(ops.cast(mask, "bool"), -1)  # [B, N, 1]
+            mask = ops.cast(mask, "bool")  # [B, N]
             # Padding may hold anything, NaN included, which a zero weight keeps.
-            inputs = ops.where(mask, inputs, ops.zeros_like(inputs))
+            inputs = ops.where(mask[:, :, None], inputs, ops.zeros_like(inputs))
+            mask = mask[:, None, :]  # [B, 1, N]
 
         inputs = self.norm_inputs(inputs)
-        keys = self.project_k(inputs)  # [B, N, D]
-        values = self.project_v(inputs)  # [B, N, D]
-
         if initial_slots is None:
             initial_slots = self.slot_initializer(inputs, num_slots=num_slots)
         slots = initial_slots = ops.cast(initial_slots, self.compute_dtype)
 
+        inputs = ops.cast(inputs, self._attention_dtype)
         attention = []
         for iteration in range(num_iterations):
             if self.implicit_differentiation and iteration == num_iterations - 1:
                 # Constant in value, but the identity to the gradient of the start.
                 slots = ops.stop_gradient(slots - initial_slots) + initial_slots
-            slots, attention_map = self.step(slots, keys, values, mask)
+            slots, attention_map = self.step(slots, inputs, mask)
             attention.append(attention_map)
 
         if return_attention:
-            return slots, ops.stack(attention, axis=1)  # [B, T, N, K]
+            attention = ops.stack(attention, axis=1)  # [B, T, K, N]
+            return slots, ops.transpose(attention, (0, 1, 3, 2))
         return slots
 
-    def step(self, slots, keys, values, mask=None):
+    def step(self, slots, inputs, mask=None):
         """One iteration of Algorithm 1 (lines 5 to 10).
+
+        Keys and values are never computed: both are linear in the inputs `x`, so
+        `q (x Wk)^T = (q Wk^T) x^T` and `a (x Wv) = (a x) Wv`. This applies `Wk` and
+        `Wv` to `K` slots instead of `N` inputs.
 
         Args:
             slots: Tensor `[B, K, D]`.
-            keys: Tensor `[B, N, D]`, `project_k` of the normalised inputs.
-            values: Tensor `[B, N, D]`, `project_v` of the normalised inputs.
-            mask: Optional boolean tensor `[B, N, 1]`, `True` for inputs that exist.
+            inputs: Tensor `[B, N, D_in]`, the normalised inputs.
+            mask: Optional boolean tensor `[B, 1, N]`, `True` for inputs that exist.
 
         Returns:
-            The tuple `(slots, attention)`: slots `[B, K, D]`, attention `[B, N, K]`.
+            The tuple `(slots, attention)`: slots `[B, K, D]`, attention `[B, K, N]`.
         """
         slots_prev = slots
         slots = self.norm_slots(slots)
-        queries = self.project_q(slots)  # [B, K, D]
+        queries = self.project_q(slots) * self.slot_size**-0.5  # [B, K, D]
 
-        attention = self._compete(queries, keys)  # [B, N, K]
+        attention = self._compete(self.project_k(queries), inputs)  # [B, K, N]
         if mask is not None:
             attention = ops.where(mask, attention, ops.zeros_like(attention))
-        updates = self._weighted_mean(attention, values, mask)  # [B, K, D]
+        updates = self.project_v(self._weighted_mean(attention, inputs, mask))
 
         slots = self._gru(updates, slots_prev)
         slots = slots + self.mlp_output(self.mlp_hidden(self.norm_mlp(slots)))
         return slots, attention
 
-    def _compete(self, queries, keys):
+    def _compete(self, queries, inputs):
         """Softmax over slots: every input distributes itself among the slots."""
-        queries = ops.cast(queries, self._attention_dtype) * self.slot_size**-0.5
-        keys = ops.cast(keys, self._attention_dtype)
-        logits = ops.matmul(keys, ops.transpose(queries, (0, 2, 1)))  # [B, N, K]
+        queries = ops.cast(queries, self._attention_dtype)
+        logits = ops.einsum("bkd,bnd->bkn", queries, inputs)
         # Not ops.softmax, which warns of a single slot: that is a choice here.
-        return ops.exp(logits - ops.logsumexp(logits, axis=-1, keepdims=True))
+        largest = ops.stop_gradient(ops.max(logits, axis=1, keepdims=True))
+        attention = ops.exp(logits - largest)
+        return attention / ops.sum(attention, axis=1, keepdims=True)
 
-    def _weighted_mean(self, attention, values, mask):
-        """Mean of the values of all inputs, weighted by each slot's attention."""
+    def _weighted_mean(self, attention, inputs, mask):
+        """Mean of all inputs, weighted by each slot's attention."""
         weights = attention + self.epsilon
         if mask is not None:
             weights = ops.where(mask, weights, ops.zeros_like(weights))
         # A set without any input has no mean: its slots see an update of zero.
-        weights = ops.divide_no_nan(weights, ops.sum(weights, axis=1, keepdims=True))
-        values = ops.cast(values, self._attention_dtype)
-        updates = ops.matmul(ops.transpose(weights, (0, 2, 1)), values)  # [B, K, D]
-        return ops.cast(updates, self.compute_dtype)
+        return ops.divide_no_nan(
+            ops.matmul(weights, inputs),  # [B, K, D_in]
+            ops.sum(weights, axis=2, keepdims=True),
+        )
 
     def _gru(self, updates, slots_prev):
         """Applies the GRU to every slot; a `GRUCell` takes `[B*K, D]` only."""
@@ -301,3 +309,22 @@ def _layer_norm(name, policy):
 
 def _projection(units, name, policy):
     return keras.layers.Dense(units, use_bias=False, dtype=policy, name=name)
+
+
+class _KeyProjection(keras.layers.Layer):
+    """Has the kernel `Wk` `[D_in, D]` of the keys, and applies it to the queries."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.kernel_initializer = keras.initializers.GlorotUniform()
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            shape=(input_shape[-1], self.units),
+            initializer=self.kernel_initializer,
+            name="kernel",
+        )
+
+    def call(self, queries):
+        return ops.matmul(queries, ops.transpose(self.kernel))  # [B, K, D_in]

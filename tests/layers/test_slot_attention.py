@@ -127,6 +127,88 @@ def test_matches_plain_numpy(rng, num_slots, iterations):
         np.testing.assert_allclose(attention[b, -1], expected[1], atol=1e-4)
 
 
+def plain_slot_attention(layer, inputs, slots, mask):
+    """Algorithm 1 line by line, with keys and values of all inputs."""
+
+    def norm(x, part):
+        mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
+        return (x - mean) / tf.sqrt(variance + 1e-3) * part.gamma + part.beta
+
+    x = norm(inputs, layer.norm_inputs)
+    keys, values = x @ layer.project_k.kernel, x @ layer.project_v.kernel
+    attention = []
+    for _ in range(layer.num_iterations):
+        slots_prev = slots
+        queries = norm(slots, layer.norm_slots) @ layer.project_q.kernel
+        logits = keys @ tf.transpose(queries, (0, 2, 1)) / layer.slot_size**0.5
+        attention.append(tf.nn.softmax(logits, axis=-1) * mask)  # [B, N, K]
+        weights = (attention[-1] + layer.epsilon) * mask
+        weights = weights / tf.reduce_sum(weights, axis=1, keepdims=True)
+        updates = tf.transpose(weights, (0, 2, 1)) @ values
+        slots = tf.stack(
+            [
+                layer.gru(updates[:, k], [slots_prev[:, k]])[0]
+                for k in range(slots.shape[1])
+            ],
+            axis=1,
+        )
+        hidden = norm(slots, layer.norm_mlp) @ layer.mlp_hidden.kernel
+        hidden = tf.nn.relu(hidden + layer.mlp_hidden.bias)
+        slots = slots + hidden @ layer.mlp_output.kernel + layer.mlp_output.bias
+    return slots, tf.stack(attention, axis=1)
+
+
+@pytest.mark.parametrize("num_slots,iterations,input_size", [(4, 3, 6), (2, 5, 12)])
+@pytest.mark.parametrize("dtype,atol", [("float32", 1e-5), ("float64", 1e-12)])
+def test_values_and_gradients_equal_those_of_keys_and_values(
+    rng, num_slots, iterations, input_size, dtype, atol
+):
+    layer = randomised_layer(
+        rng,
+        iterations,
+        num_slots,
+        8,
+        7,
+        epsilon=1e-3,
+        dtype=dtype,
+        input_size=input_size,
+    )
+    inputs = tf.constant(rng.normal(size=(2, 15, input_size)), dtype)
+    initial = tf.constant(rng.normal(size=(2, num_slots, 8)), dtype)
+    mask = tf.constant(np.arange(15)[:, None] < np.array([[[15]], [[11]]]))
+    weights = [
+        tf.constant(rng.normal(size=shape), dtype)
+        for shape in ((2, num_slots, 8), (2, iterations, 15, num_slots))
+    ]
+
+    def run(function):
+        with tf.GradientTape() as tape:
+            tape.watch([inputs, initial])
+            outputs = function()
+            loss = sum(
+                tf.reduce_mean(output * weight)
+                for output, weight in zip(outputs, weights, strict=True)
+            )
+        own = [
+            variable.value
+            for variable in layer.trainable_variables
+            if "slot_initializer" not in variable.path
+        ]
+        return *outputs, *tape.gradient(loss, [inputs, initial, *own])
+
+    ours = run(
+        lambda: layer(
+            inputs, initial_slots=initial, mask=mask[..., 0], return_attention=True
+        )
+    )
+    plain = run(
+        lambda: plain_slot_attention(layer, inputs, initial, tf.cast(mask, dtype))
+    )
+    assert len(ours) == 4 + 16
+    for value, expected in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(value, expected, atol=atol)
+
+
 def test_order_of_inputs_does_not_matter(rng):
     layer = randomised_layer(rng, 3, 4, 8, 16)
     inputs = rng.normal(size=(2, 30, 6)).astype("float32")
