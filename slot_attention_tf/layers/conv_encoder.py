@@ -5,7 +5,9 @@ import keras
 from slot_attention_tf.layers.arguments import (
     as_pair,
     as_tuple,
+    check_not_quantized,
     check_positive,
+    check_shape,
     depth,
 )
 from slot_attention_tf.layers.soft_position_embed import (
@@ -55,8 +57,10 @@ class ConvEncoder(keras.layers.Layer):
         self.filters = as_tuple("filters", filters, depth("filters", filters))
         self.kernel_size = as_tuple("kernel_size", kernel_size, len(self.filters))
         self.strides = as_tuple("strides", strides, len(self.filters))
-        self.feature_size = feature_size or self.filters[-1]
-        check_positive("feature_size", self.feature_size)
+        self.feature_size = check_positive(
+            "feature_size", feature_size or self.filters[-1]
+        )
+        self.num_channels = None  # Known from `build` on.
 
         height, width = self.resolution
         for stride in self.strides:
@@ -66,7 +70,12 @@ class ConvEncoder(keras.layers.Layer):
         policy = self.dtype_policy
         self.convs = [
             keras.layers.Conv2D(
-                *conv, padding="same", activation="relu", dtype=policy, name=f"conv_{i}"
+                *conv,
+                padding="same",
+                data_format="channels_last",
+                activation="relu",
+                dtype=policy,
+                name=f"conv_{i}",
             )
             for i, conv in enumerate(
                 zip(self.filters, self.kernel_size, self.strides, strict=True)
@@ -86,12 +95,8 @@ class ConvEncoder(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        if len(input_shape) != 4 or tuple(input_shape[1:3]) != self.resolution:
-            raise ValueError(
-                f"Images must have the shape [batch, {self.resolution[0]}, "
-                f"{self.resolution[1]}, channels]: resize them, or build the model "
-                f"for their resolution. Received: shape={tuple(input_shape)}"
-            )
+        self._check_images(input_shape)
+        self.num_channels = input_shape[-1]
         shape = tuple(input_shape)
         for conv in self.convs:
             conv.build(shape)
@@ -102,7 +107,16 @@ class ConvEncoder(keras.layers.Layer):
         self.mlp_hidden.build(features_shape)
         self.mlp_output.build((*features_shape[:2], self.feature_size))
 
+    def _check_images(self, shape):
+        check_shape(
+            "images",
+            shape,
+            ("batch", *self.resolution, self.num_channels or "channels"),
+            ": resize them, or build the layer for their size",
+        )
+
     def call(self, images):
+        self._check_images(images.shape)
         x = images
         for conv in self.convs:
             x = conv(x)  # [B, H', W', filters]
@@ -110,10 +124,12 @@ class ConvEncoder(keras.layers.Layer):
         return self.mlp_output(self.mlp_hidden(self.norm(x)))  # [B, N, feature_size]
 
     def compute_output_shape(self, input_shape):
+        self._check_images(input_shape)
         height, width = self.feature_resolution
         return (input_shape[0], height * width, self.feature_size)
 
     def get_config(self):
+        check_not_quantized(self)
         config = {
             "resolution": self.resolution,
             "filters": self.filters,

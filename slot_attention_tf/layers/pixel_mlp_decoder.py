@@ -6,7 +6,9 @@ from keras import ops
 from slot_attention_tf.layers.arguments import (
     as_pair,
     as_tuple,
+    check_not_quantized,
     check_positive,
+    check_shape,
     depth,
 )
 from slot_attention_tf.layers.soft_position_embed import build_grid
@@ -41,14 +43,13 @@ class PixelMLPDecoder(keras.layers.Layer):
         self, resolution, num_channels=3, hidden_sizes=(64, 64), patch_size=1, **kwargs
     ):
         super().__init__(**kwargs)
-        check_positive("num_channels", num_channels)
         self.resolution = as_pair("resolution", resolution)
-        self.num_channels = num_channels
+        self.num_channels = check_positive("num_channels", num_channels)
         self.hidden_sizes = as_tuple(
             "hidden_sizes", hidden_sizes, depth("hidden_sizes", hidden_sizes)
         )
-        check_positive("patch_size", patch_size)
-        self.patch_size = patch_size
+        self.patch_size = patch_size = check_positive("patch_size", patch_size)
+        self.slot_size = None  # Known from `build` on.
         height, width = self.resolution
         if height % patch_size or width % patch_size:
             raise ValueError(
@@ -79,10 +80,12 @@ class PixelMLPDecoder(keras.layers.Layer):
             for i, units in enumerate(self.hidden_sizes[1:])
         ]
         self.output_dense = keras.layers.Dense(
-            patch_size**2 * (num_channels + 1), dtype=policy, name="output_dense"
+            patch_size**2 * (self.num_channels + 1), dtype=policy, name="output_dense"
         )
 
     def build(self, input_shape):
+        self._check_slots(input_shape)
+        self.slot_size = input_shape[-1]
         self.project_slots.build(input_shape)
         self.project_position.build(self.grid.shape)
         for dense, units in zip(
@@ -90,7 +93,11 @@ class PixelMLPDecoder(keras.layers.Layer):
         ):
             dense.build((None, None, units))
 
+    def _check_slots(self, shape):
+        check_shape("slots", shape, ("batch", "slots", self.slot_size or "slot_size"))
+
     def call(self, slots):
+        self._check_slots(slots.shape)
         grid = ops.convert_to_tensor(self.grid, dtype=self.compute_dtype)
         position = self.project_position(grid)  # [1, 1, P, hidden]
         x = ops.expand_dims(self.project_slots(slots), 2)  # [B, K, 1, hidden]
@@ -108,9 +115,11 @@ class PixelMLPDecoder(keras.layers.Layer):
         return ops.reshape(x, (-1, num_slots, *self.resolution, channels))
 
     def compute_output_shape(self, input_shape):
+        self._check_slots(input_shape)
         return (*input_shape[:2], *self.resolution, self.num_channels + 1)
 
     def get_config(self):
+        check_not_quantized(self)
         config = {
             "resolution": self.resolution,
             "num_channels": self.num_channels,

@@ -3,7 +3,11 @@
 import keras
 from keras import ops
 
-from slot_attention_tf.layers.arguments import check_positive
+from slot_attention_tf.layers.arguments import (
+    check_not_quantized,
+    check_positive,
+    check_shape,
+)
 from slot_attention_tf.layers.slot_initializer import SlotInitializer
 
 
@@ -93,30 +97,29 @@ class SlotAttention(keras.layers.Layer):
         self.epsilon = epsilon
         self.implicit_differentiation = implicit_differentiation
         self.seed = seed
+        self.input_size = None  # Known from `build` on.
 
         policy = self.dtype_policy
         self.slot_initializer = slot_initializer or SlotInitializer(
-            slot_size, seed=seed, dtype=policy, name="slot_initializer"
+            self.slot_size, seed=seed, dtype=policy, name="slot_initializer"
         )
         self.norm_inputs = _layer_norm("norm_inputs", policy)
         self.norm_slots = _layer_norm("norm_slots", policy)
         self.norm_mlp = _layer_norm("norm_mlp", policy)
-        self.project_q = _projection(slot_size, "project_q", policy)
-        self.project_k = _KeyProjection(slot_size, dtype=policy, name="project_k")
-        self.project_v = _projection(slot_size, "project_v", policy)
-        self.gru = keras.layers.GRUCell(slot_size, dtype=policy, name="gru")
+        self.project_q = _projection(self.slot_size, "project_q", policy)
+        self.project_k = _KeyProjection(self.slot_size, dtype=policy, name="project_k")
+        self.project_v = _projection(self.slot_size, "project_v", policy)
+        self.gru = keras.layers.GRUCell(self.slot_size, dtype=policy, name="gru")
         self.mlp_hidden = keras.layers.Dense(
-            mlp_hidden_size, activation="relu", dtype=policy, name="mlp_hidden"
+            self.mlp_hidden_size, activation="relu", dtype=policy, name="mlp_hidden"
         )
-        self.mlp_output = keras.layers.Dense(slot_size, dtype=policy, name="mlp_output")
+        self.mlp_output = keras.layers.Dense(
+            self.slot_size, dtype=policy, name="mlp_output"
+        )
 
     def build(self, input_shape):
-        if len(input_shape) != 3:
-            raise ValueError(
-                "`inputs` of SlotAttention must have rank 3: [batch, inputs, features] "
-                "(flatten a feature map with `spatial_flatten`). "
-                f"Received: inputs.shape={tuple(input_shape)}"
-            )
+        self._check_inputs(input_shape)
+        self.input_size = input_shape[-1]
         slots_shape = (None, None, self.slot_size)
         if not self.slot_initializer.built:  # It is, if it comes from a saved config.
             self.slot_initializer.build(input_shape)
@@ -138,14 +141,17 @@ class SlotAttention(keras.layers.Layer):
         initial_slots=None,
         mask=None,
         return_attention=False,
+        inputs_mask=None,
     ):
-        """Runs Algorithm 1; see the class for arguments and results."""
+        """Runs Algorithm 1; see the class for arguments and results.
+
+        Keras itself passes the Keras mask of `inputs`: as `mask` if they are the only
+        tensor of a call, else as `inputs_mask`.
+        """
+        mask = inputs_mask if mask is None else mask
         num_slots, num_iterations = self._resolve(
-            num_slots, num_iterations, initial_slots
+            inputs, num_slots, num_iterations, initial_slots, mask
         )
-        if mask is None:
-            # Keras passes the mask of `inputs` only if they are the only tensor.
-            mask = getattr(inputs, "_keras_mask", None)
         if mask is not None:
             mask = ops.cast(mask, "bool")  # [B, N]
             # Padding may hold anything, NaN included, which a zero weight keeps.
@@ -232,16 +238,20 @@ class SlotAttention(keras.layers.Layer):
     def _attention_dtype(self):
         return keras.backend.result_type(self.compute_dtype, "float32")
 
-    def _resolve(self, num_slots, num_iterations, initial_slots):
-        """Number of slots and iterations of this call, checked."""
+    def _resolve(self, inputs, num_slots, num_iterations, initial_slots, mask):
+        """Number of slots and iterations of this call; all arguments checked."""
+        self._check_inputs(inputs.shape)
+        batch, size = inputs.shape[0] or "batch", inputs.shape[1] or "inputs"
+        if mask is not None:
+            check_shape("mask", mask.shape, (batch, size), ", as `inputs` have")
         if initial_slots is not None:
             shape = tuple(initial_slots.shape)
-            if len(shape) != 3 or shape[-1] != self.slot_size:
-                raise ValueError(
-                    "`initial_slots` must have the shape [batch, num_slots, "
-                    f"slot_size={self.slot_size}]. Received: "
-                    f"initial_slots.shape={shape}"
-                )
+            check_shape(
+                "initial_slots",
+                shape,
+                (batch, "num_slots", self.slot_size),
+                f" for slot_size={self.slot_size} and these `inputs`",
+            )
             if num_slots not in (None, shape[1]):
                 raise ValueError(
                     "`num_slots` contradicts `initial_slots`; give one of them. "
@@ -253,13 +263,23 @@ class SlotAttention(keras.layers.Layer):
         if num_iterations is None:
             num_iterations = self.num_iterations
         if num_slots is not None:  # Unknown in a graph with any number of slots.
-            check_positive("num_slots", num_slots)
-        check_positive("num_iterations", num_iterations)
-        return num_slots, num_iterations
+            num_slots = check_positive("num_slots", num_slots)
+        return num_slots, check_positive("num_iterations", num_iterations)
+
+    def _check_inputs(self, shape):
+        check_shape(
+            "inputs",
+            shape,
+            ("batch", "inputs", self.input_size or "features"),
+            ", rank 3 (flatten a feature map with `spatial_flatten`)",
+        )
 
     def compute_mask(self, inputs, previous_mask=None):
-        # The mask belongs to the inputs: slots exist all.
+        # The mask describes the inputs; no slot is ever masked.
         return None
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.num_slots, self.slot_size)
 
     def compute_output_spec(
         self,
@@ -269,8 +289,10 @@ class SlotAttention(keras.layers.Layer):
         initial_slots=None,
         mask=None,
         return_attention=False,
+        inputs_mask=None,
     ):
-        k, t = self._resolve(num_slots, num_iterations, initial_slots)
+        mask = inputs_mask if mask is None else mask
+        k, t = self._resolve(inputs, num_slots, num_iterations, initial_slots, mask)
         batch, n = inputs.shape[:2]
         slots = keras.KerasTensor((batch, k, self.slot_size), dtype=self.compute_dtype)
         if not return_attention:
@@ -279,6 +301,7 @@ class SlotAttention(keras.layers.Layer):
         return slots, attention
 
     def get_config(self):
+        check_not_quantized(self)
         config = {
             "num_iterations": self.num_iterations,
             "num_slots": self.num_slots,

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from slot_attention_tf.layers.arguments import check_positive
+from slot_attention_tf.layers.arguments import check_positive, check_shape
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
@@ -26,6 +26,8 @@ class SlotInitializer(keras.layers.Layer):
     Call arguments:
         inputs: Tensor `[B, ...]`. Only its batch size is used here.
         num_slots: Integer `K`, at least 1.
+        noise: Optional tensor `[B, K, D]` of standard normal numbers to use instead of
+            the layer's own, so that a start can be repeated for each image.
 
     Returns:
         Slots `[B, K, D]` in the layer's compute dtype.
@@ -35,8 +37,7 @@ class SlotInitializer(keras.layers.Layer):
 
     def __init__(self, slot_size, seed=None, **kwargs):
         super().__init__(**kwargs)
-        check_positive("slot_size", slot_size)
-        self.slot_size = slot_size
+        self.slot_size = check_positive("slot_size", slot_size)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -48,15 +49,26 @@ class SlotInitializer(keras.layers.Layer):
             for name in ("slots_mu", "slots_log_sigma")
         )
 
-    def call(self, inputs, num_slots):
-        noise = keras.random.normal(
-            (ops.shape(inputs)[0], num_slots, self.slot_size),
-            dtype=self.compute_dtype,
-            seed=self.seed_generator,
-        )
+    def call(self, inputs, num_slots, noise=None):
+        num_slots = self._check_call(inputs, num_slots, noise)
+        if noise is None:
+            noise = keras.random.normal(
+                (ops.shape(inputs)[0], num_slots, self.slot_size),
+                dtype=self.compute_dtype,
+                seed=self.seed_generator,
+            )
         return self.mu + ops.exp(self.log_sigma) * noise  # [B, K, D]
 
-    def compute_output_spec(self, inputs, num_slots):
+    def _check_call(self, inputs, num_slots, noise):
+        """Returns `num_slots` as an integer."""
+        num_slots = check_positive("num_slots", num_slots)
+        if noise is not None:
+            expected = (inputs.shape[0] or "batch", num_slots, self.slot_size)
+            check_shape("noise", noise.shape, expected, ": [B, num_slots, slot_size]")
+        return num_slots
+
+    def compute_output_spec(self, inputs, num_slots, noise=None):
+        num_slots = self._check_call(inputs, num_slots, noise)
         shape = (inputs.shape[0], num_slots, self.slot_size)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 

@@ -8,6 +8,7 @@ from keras import ops
 from slot_attention_tf.layers.arguments import (
     as_pair,
     as_tuple,
+    check_not_quantized,
     check_positive,
     check_shape,
     depth,
@@ -85,6 +86,7 @@ class SlotMLP(keras.layers.Layer):
         self.hidden_units = as_tuple(
             "hidden_units", hidden_units, depth("hidden_units", hidden_units)
         )
+        self.input_size = None  # Known from `build` on.
 
         policy = self.dtype_policy
         self.hidden = [
@@ -114,7 +116,7 @@ class SlotMLP(keras.layers.Layer):
         mask=None,
         return_attention=False,
     ):
-        self._check_inputs(inputs.shape, self.input_size)
+        self._check_inputs(inputs.shape)
         self._check_arguments(
             num_slots, num_iterations, initial_slots, mask, return_attention
         )
@@ -128,12 +130,12 @@ class SlotMLP(keras.layers.Layer):
         x = self.output_dense(x)
         return ops.reshape(x, (-1, self.num_slots, self.slot_size))
 
-    def _check_inputs(self, shape, input_size="features"):
+    def _check_inputs(self, shape):
         height, width = self.resolution
         check_shape(
             "inputs",
             shape,
-            ("batch", height * width, input_size),
+            ("batch", height * width, self.input_size or "features"),
             f": a feature map of `resolution` {self.resolution}, flattened",
         )
 
@@ -185,6 +187,7 @@ class SlotMLP(keras.layers.Layer):
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self):
+        check_not_quantized(self)
         config = {
             "num_slots": self.num_slots,
             "slot_size": self.slot_size,

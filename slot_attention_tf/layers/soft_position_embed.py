@@ -4,7 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from slot_attention_tf.layers.arguments import as_pair, check_positive
+from slot_attention_tf.layers.arguments import (
+    as_pair,
+    check_not_quantized,
+    check_positive,
+    check_shape,
+)
 
 
 def build_grid(resolution):
@@ -72,29 +77,27 @@ class SoftPositionEmbed(keras.layers.Layer):
         self, hidden_size, resolution, kernel_initializer="glorot_uniform", **kwargs
     ):
         super().__init__(**kwargs)
-        check_positive("hidden_size", hidden_size)
-        self.hidden_size = hidden_size
+        self.hidden_size = check_positive("hidden_size", hidden_size)
         self.resolution = as_pair("resolution", resolution)
         self.grid = build_grid(self.resolution)  # [1, H, W, 4]
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.dense = keras.layers.Dense(
-            hidden_size,
+            self.hidden_size,
             kernel_initializer=self.kernel_initializer,
             dtype=self.dtype_policy,
             name="dense",
         )
 
     def build(self, input_shape):
-        expected = (*self.resolution, self.hidden_size)
-        if len(input_shape) != 4 or tuple(input_shape[1:]) != expected:
-            raise ValueError(
-                "`inputs` of SoftPositionEmbed must have the shape [batch, H, W, "
-                f"channels] with {expected} for the last three. "
-                f"Received: inputs.shape={tuple(input_shape)}"
-            )
+        self._check_inputs(input_shape)
         self.dense.build(self.grid.shape)
 
+    def _check_inputs(self, shape):
+        expected = ("batch", *self.resolution, self.hidden_size)
+        check_shape("inputs", shape, expected, ": [batch, H, W, hidden_size]")
+
     def call(self, inputs):
+        self._check_inputs(inputs.shape)
         return inputs + self.embedding()
 
     def embedding(self):
@@ -102,9 +105,11 @@ class SoftPositionEmbed(keras.layers.Layer):
         return self.dense(ops.convert_to_tensor(self.grid, dtype=self.compute_dtype))
 
     def compute_output_shape(self, input_shape):
+        self._check_inputs(input_shape)
         return input_shape
 
     def get_config(self):
+        check_not_quantized(self)
         config = {
             "hidden_size": self.hidden_size,
             "resolution": self.resolution,

@@ -6,7 +6,9 @@ from keras import ops
 from slot_attention_tf.layers.arguments import (
     as_pair,
     as_tuple,
+    check_not_quantized,
     check_positive,
+    check_shape,
     depth,
 )
 from slot_attention_tf.layers.soft_position_embed import (
@@ -64,19 +66,20 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive("num_channels", num_channels)
-        check_positive("output_kernel_size", output_kernel_size)
         self.resolution = as_pair("resolution", resolution)
-        self.num_channels = num_channels
+        self.num_channels = check_positive("num_channels", num_channels)
         self.broadcast_resolution = as_pair(
             "broadcast_resolution", broadcast_resolution
         )
         self.filters = as_tuple("filters", filters, depth("filters", filters))
         self.kernel_size = as_tuple("kernel_size", kernel_size, len(self.filters))
         self.strides = as_tuple("strides", strides, len(self.filters))
-        self.output_kernel_size = output_kernel_size
+        self.output_kernel_size = check_positive(
+            "output_kernel_size", output_kernel_size
+        )
         self.position_initializer = keras.initializers.get(position_initializer)
         self._check_sizes()
+        self.slot_size = None  # Known from `build` on.
 
         policy = self.dtype_policy
         layers = zip(self.filters, self.kernel_size, self.strides, strict=True)
@@ -85,7 +88,11 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
             for i, (filters, kernel_size, stride) in enumerate(layers)
         ]
         self.output_conv = _conv(
-            num_channels + 1, output_kernel_size, 1, dtype=policy, name="output_conv"
+            self.num_channels + 1,
+            self.output_kernel_size,
+            1,
+            dtype=policy,
+            name="output_conv",
         )
 
     def _check_sizes(self):
@@ -102,7 +109,8 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
             )
 
     def build(self, input_shape):
-        slot_size = input_shape[-1]
+        self._check_slots(input_shape)
+        self.slot_size = slot_size = input_shape[-1]
         self.position = SoftPositionEmbed(
             slot_size,
             self.broadcast_resolution,
@@ -117,7 +125,11 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
             shape = conv.compute_output_shape(shape)
         self.output_conv.build(shape)
 
+    def _check_slots(self, shape):
+        check_shape("slots", shape, ("batch", "slots", self.slot_size or "slot_size"))
+
     def call(self, slots):
+        self._check_slots(slots.shape)
         first, *others = self.convs
         if self.strides[0] == 1:
             x = self._first_convolution(first, slots)
@@ -145,13 +157,16 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
             self.position.embedding(),
             ops.cast(conv.kernel, self.compute_dtype),
             padding="same",
+            data_format="channels_last",
         )
         return x + position  # [B*K, H, W, filters]
 
     def compute_output_shape(self, input_shape):
+        self._check_slots(input_shape)
         return (*input_shape[:2], *self.resolution, self.num_channels + 1)
 
     def get_config(self):
+        check_not_quantized(self)
         config = {
             "resolution": self.resolution,
             "num_channels": self.num_channels,
@@ -168,11 +183,10 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
 
 
 def _conv(filters, kernel_size, stride, **kwargs):
+    kwargs = {"padding": "same", "data_format": "channels_last", **kwargs}
     if stride == 1:
-        return keras.layers.Conv2D(filters, kernel_size, padding="same", **kwargs)
-    return keras.layers.Conv2DTranspose(
-        filters, kernel_size, stride, padding="same", **kwargs
-    )
+        return keras.layers.Conv2D(filters, kernel_size, **kwargs)
+    return keras.layers.Conv2DTranspose(filters, kernel_size, stride, **kwargs)
 
 
 def _repeat_middle(x, size, axis):

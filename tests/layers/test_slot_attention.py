@@ -1,6 +1,7 @@
 """SlotAttention against golden numbers, plain NumPy and the paper's propositions."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -62,6 +63,26 @@ def test_initial_slots_are_samples_of_the_learned_gaussian(golden):
     slots = np.array(layer(np.zeros((4000, 1, 1)), num_slots=5)).reshape(-1, 2)
     np.testing.assert_allclose(slots.mean(axis=0), [1.0, -2.0], atol=0.07)
     np.testing.assert_allclose(slots.std(axis=0), [0.5, 3.0], rtol=0.03)
+
+
+def test_the_noise_of_the_initial_slots_may_be_given(rng):
+    layer = SlotInitializer(3, seed=1)
+    noise = rng.normal(size=(2, 4, 3)).astype("float32")
+    inputs = np.zeros((2, 5, 6))
+    slots = layer(inputs, num_slots=4, noise=noise)
+    expected = layer.mu + np.exp(layer.log_sigma) * noise
+    np.testing.assert_allclose(slots, expected, atol=1e-6)
+    # An image has its own start, whatever its batch.
+    alone = layer(inputs[1:], num_slots=4, noise=noise[1:])
+    np.testing.assert_array_equal(alone[0], slots[1])
+    assert layer(keras.Input((5, 6)), num_slots=4, noise=noise[:1]).shape[1:] == (4, 3)
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 3), (1, 4, 3), (2, 4, 2), (2, 4)])
+def test_rejects_noise_of_another_shape(shape):
+    received = re.escape(f"Received: noise.shape={shape}")
+    with pytest.raises(ValueError, match=rf"\[2, 4, 3\].*{received}"):
+        SlotInitializer(3)(np.zeros((2, 5, 6)), num_slots=4, noise=np.zeros(shape))
 
 
 def sigmoid(x):
@@ -263,16 +284,82 @@ def test_set_without_inputs_stays_finite(rng):
     assert np.isfinite(slots).all()
 
 
-def test_keras_mask_of_the_previous_layer_is_used(rng):
+@pytest.mark.parametrize("functional", [False, True])
+def test_keras_mask_of_the_previous_layer_is_used(rng, functional):
     inputs = rng.normal(size=(1, 10, 6)).astype("float32")
     inputs[:, 7:] = 0.0
     layer = randomised_layer(rng, 3, 4, 8, 16)
     initial = rng.normal(size=(1, 4, 8)).astype("float32")
-    masked = keras.layers.Masking()(inputs)
-    slots = layer(masked, initial_slots=initial)
+
+    def masked_slots(inputs, initial):
+        return layer(keras.layers.Masking()(inputs), initial_slots=initial)
+
+    model = masked_slots
+    if functional:
+        tensors = [keras.Input((10, 6)), keras.Input((4, 8))]
+        model = keras.Model(tensors, masked_slots(*tensors))
+    slots = model([inputs, initial]) if functional else model(inputs, initial)
     np.testing.assert_allclose(
         slots, layer(inputs[:, :7], initial_slots=initial), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("given", ["nothing", "initial_slots", "mask"])
+def test_keras_mask_of_an_embedding_in_a_saved_model(rng, tmp_path, given):
+    tokens = keras.Input((10,), dtype="int32")
+    initial = keras.Input((4, 8))
+    mask = keras.Input((10,), dtype="bool")
+    call_arguments = {
+        # The same start for each call, but from the inputs alone.
+        "nothing": {},
+        "initial_slots": {"initial_slots": initial},
+        "mask": {"initial_slots": initial, "mask": mask},
+    }[given]
+    layer = SlotAttention(2, 4, 8, 16)
+    embedded = keras.layers.Embedding(9, 6, mask_zero=True)(tokens)
+    _, attention = layer(embedded, return_attention=True, **call_arguments)
+    model = keras.Model([tokens, initial, mask], attention)
+    model.save(tmp_path / "model.keras")
+    numbers = rng.integers(1, 9, size=(2, 10))
+    numbers[1, 6:] = 0
+    given_mask = np.arange(10) < np.array([[3], [10]])
+    expected = given_mask if given == "mask" else numbers > 0
+    initial = rng.normal(size=(2, 4, 8))
+    for each in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        attention = each([numbers, initial, given_mask])
+        np.testing.assert_allclose(
+            np.sum(attention, axis=-1),
+            np.repeat(expected[:, None], 2, axis=1),
+            atol=1e-6,
+        )
+
+
+@pytest.mark.parametrize("time", [3, None])
+def test_inside_time_distributed(rng, time):
+    layer = randomised_layer(
+        rng, 2, 4, 8, 16, slot_initializer=FixedSlots(name="fixed")
+    )
+    frames = keras.Input((time, 10, 6))
+    slots = keras.layers.TimeDistributed(layer)(frames)
+    assert slots.shape == (None, time, 4, 8)
+    inputs = rng.normal(size=(2, 3, 10, 6)).astype("float32")
+    outputs = np.array(keras.Model(frames, slots)(inputs))
+    for i in range(3):
+        np.testing.assert_allclose(outputs[:, i], layer(inputs[:, i]), atol=1e-5)
+
+
+def test_inside_time_distributed_with_random_slots(rng):
+    layer = SlotAttention(2, 4, 8, 16)
+    slots = keras.layers.TimeDistributed(layer)(rng.normal(size=(2, 3, 10, 6)))
+    assert slots.shape == (2, 3, 4, 8)
+
+
+class FixedSlots(keras.layers.Layer):
+    """Somebody's start of the slots, the same in every call."""
+
+    def call(self, inputs, num_slots):
+        start = keras.ops.reshape(keras.ops.sin(keras.ops.arange(4.0 * 8)), (1, 4, 8))
+        return keras.ops.tile(start, (keras.ops.shape(inputs)[0], 1, 1))
 
 
 @pytest.mark.parametrize("implicit", [False, True])
@@ -385,11 +472,19 @@ def test_rejects_a_feature_map():
         SlotAttention(3, 4, 8, 16)(np.zeros((1, 5, 5, 6)))
 
 
-def test_rejects_initial_slots_of_another_size():
-    with pytest.raises(ValueError, match=r"slot_size=8.*\(1, 4, 9\)"):
-        SlotAttention(3, 4, 8, 16)(
-            np.zeros((1, 5, 6)), initial_slots=np.zeros((1, 4, 9))
-        )
+@pytest.mark.parametrize("shape", [(1, 4, 9), (3, 4, 8), (2, 4), (2, 1, 4, 8)])
+def test_rejects_initial_slots_of_another_shape(shape):
+    with pytest.raises(
+        ValueError, match=rf"\[2, num_slots, 8\].*{re.escape(f'{shape}')}"
+    ):
+        SlotAttention(3, 4, 8, 16)(np.zeros((2, 5, 6)), initial_slots=np.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (1, 5), (2, 5, 1), (5,)])
+def test_rejects_a_mask_of_another_shape(shape):
+    received = re.escape(f"Received: mask.shape={shape}")
+    with pytest.raises(ValueError, match=rf"shape \[2, 5\].*{received}"):
+        SlotAttention(3, 4, 8, 16)(np.zeros((2, 5, 6)), mask=np.ones(shape, bool))
 
 
 def test_rejects_contradicting_numbers_of_slots():
