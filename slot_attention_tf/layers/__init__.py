@@ -1,4 +1,4 @@
-"""Keras layers: the parts of Slot Attention and of its two models."""
+"""Keras layers: Slot Attention, the Slot MLP, and the parts of the models."""
 
 from slot_attention_tf.layers.conv_encoder import ConvEncoder
 from slot_attention_tf.layers.mix_slots import mix_slots

@@ -1,4 +1,4 @@
-"""From an image to a set of features (paper, Section 3 and Appendix E)."""
+"""The encoder from images to features (paper, Section 3 and Appendix E)."""
 
 import keras
 
@@ -18,17 +18,17 @@ from slot_attention_tf.layers.soft_position_embed import (
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
 class ConvEncoder(keras.layers.Layer):
-    """Turns images into a set of features that know their position.
+    """Encodes images as a set of features, one per position of a feature map.
 
-    Convolutions with ReLU, a soft position embedding, flattening to a set, then a
-    LayerNorm and an MLP shared by all positions.
+    Applies convolutions with ReLU, adds a soft position embedding, flattens the feature
+    map, and applies LayerNorm and an MLP to each position.
 
     Args:
         resolution: Pair `(H, W)`, the size of the images.
-        filters: Integers, one per convolution: output channels.
-        kernel_size: Integer or one per convolution.
-        strides: Integer or one per convolution. The feature map has the size
-            `ceil(H / product of strides)`; see `feature_resolution`.
+        filters: Integers, the output channels of each convolution.
+        kernel_size: Integer, or one per convolution.
+        strides: Integer, or one per convolution. The attribute `feature_resolution` is
+            the resulting size of the feature map.
         feature_size: Integer, hidden and output units of the MLP. Default: the last
             of `filters`.
         **kwargs: Passed to `keras.layers.Layer`.
@@ -39,6 +39,14 @@ class ConvEncoder(keras.layers.Layer):
     Returns:
         Features `[B, N, feature_size]`, one per position of the feature map, row by
         row.
+
+    Example:
+
+    >>> encoder = ConvEncoder((64, 64), filters=(32, 32), strides=(2, 1))
+    >>> encoder(np.zeros((2, 64, 64, 3))).shape
+    TensorShape([2, 1024, 32])
+    >>> encoder.feature_resolution
+    (32, 32)
 
     Reference: Locatello et al. 2020, Appendix E.3; sizes as in the reference release.
     """

@@ -1,4 +1,4 @@
-"""From the decoded slots to one image (paper, Section 3.1)."""
+"""Combines decoded slots into one image (paper, Section 3.1)."""
 
 import keras
 from keras import ops
@@ -7,9 +7,9 @@ from slot_attention_tf.layers.arguments import check_shape
 
 
 def mix_slots(decoded):
-    """Mixes the images of all slots by the softmax of their mask logits over slots.
+    """Sums the images of all slots, weighted by a softmax of mask logits over slots.
 
-    Computed in float32 at least: masks of half precision would show as bands.
+    Computed in float32 (or float64): masks of half precision would show as bands.
 
     Args:
         decoded: Float tensor `[B, K, H, W, C + 1]`, the output of a decoder: the image

@@ -1,4 +1,4 @@
-"""A decoder that treats every position on its own: cheap enough for a laptop."""
+"""A decoder that computes each position separately; fast enough for a laptop."""
 
 import keras
 from keras import ops
@@ -16,14 +16,15 @@ from slot_attention_tf.layers.soft_position_embed import build_grid
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
 class PixelMLPDecoder(keras.layers.Layer):
-    """Decodes every slot by an MLP that sees the slot and one position at a time.
+    """Decodes each slot by an MLP that sees the slot and one position at a time.
 
-    Not part of the paper: a spatial broadcast decoder whose kernels are 1x1. It costs
-    a fraction of the convolutional decoder and suits small images. Its first layer is
-    linear in slot and position, so both are projected apart and no slot is copied.
+    This decoder is not part of the paper. It is a spatial broadcast decoder with 1x1
+    kernels, costs a fraction of the convolutional decoder and suits small images. Its
+    first layer is linear, so slots and positions are projected separately and slots are
+    never copied to the grid.
 
-    With `patch_size=p`, a position stands for `p x p` pixels, which the last layer
-    decodes at once: `p * p` times cheaper at the same hidden sizes.
+    With `patch_size=p`, the last layer decodes a patch of `p x p` pixels per position,
+    which is `p * p` times cheaper at the same hidden sizes.
 
     Args:
         resolution: Pair `(H, W)`, the size of the decoded images.
@@ -37,6 +38,12 @@ class PixelMLPDecoder(keras.layers.Layer):
 
     Returns:
         Tensor `[B, K, H, W, num_channels + 1]`: images, then mask logits.
+
+    Example:
+
+    >>> decoder = PixelMLPDecoder((36, 36), patch_size=2)
+    >>> decoder(np.zeros((2, 7, 64))).shape
+    TensorShape([2, 7, 36, 36, 4])
     """
 
     def __init__(
@@ -67,8 +74,8 @@ class PixelMLPDecoder(keras.layers.Layer):
         self.project_position = keras.layers.Dense(
             self.hidden_sizes[0],
             use_bias=False,
-            # Wide enough to cut the image finely: with Keras' default, slots take
-            # several times as long to part.
+            # Large enough to separate close positions: with Keras' default, slots take
+            # several times as long to specialise.
             kernel_initializer=keras.initializers.RandomNormal(stddev=2.0),
             dtype=policy,
             name="project_position",

@@ -13,15 +13,15 @@ from slot_attention_tf.layers.slot_initializer import SlotInitializer
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
 class SlotAttention(keras.layers.Layer):
-    """Binds a set of input features to a set of slots by iterative attention.
+    """Groups a set of input features into slots by iterative attention.
 
-    In each of `T` iterations slots compete for every input through a softmax over
-    slots, take the weighted mean of the inputs they won, and update themselves by a
-    GRU followed by a residual MLP. The result does not depend on the order of the
-    inputs and follows any permutation of the initial slots (Proposition 1).
+    In each of `T` iterations, slots compete for the inputs through a softmax over
+    slots. Each slot then takes the weighted mean of its inputs and is updated by a GRU
+    and a residual MLP. The result does not depend on the order of the inputs, and
+    permuting the initial slots permutes the result (Proposition 1).
 
-    Attention is computed in float32 under mixed precision: with thousands of inputs
-    its normalised weights, and `epsilon`, are too small for float16.
+    Attention is computed in float32 under mixed precision: with thousands of inputs,
+    its normalised weights and `epsilon` are too small for float16.
 
     Differs from the release in the order of products, not in the result: keys and
     values are never computed (see `step`). This saves arithmetic unless features are
@@ -35,11 +35,11 @@ class SlotAttention(keras.layers.Layer):
         epsilon: Positive float added to the attention before it is normalised over
             the inputs.
         implicit_differentiation: Boolean. If `True`, gradients flow through the last
-            iteration only (Chang et al. 2022): a step costs less memory and time.
-            The initial slots still receive a gradient, by a straight-through path.
-            The paper's method is `False`.
-        slot_initializer: Optional layer called as `slot_initializer(inputs,
-            num_slots=K)` that returns initial slots `[B, K, D]`. Default: a
+            iteration only (Chang et al. 2022), which saves memory and time. The
+            initial slots still receive a straight-through gradient. The paper uses
+            `False`.
+        slot_initializer: Optional layer that returns initial slots `[B, K, D]` when
+            called as `slot_initializer(inputs, num_slots=K)`. Default: a
             `SlotInitializer`.
         seed: Optional integer, the seed of the default `slot_initializer`.
         **kwargs: Passed to `keras.layers.Layer`.
@@ -48,31 +48,37 @@ class SlotAttention(keras.layers.Layer):
         inputs: Float tensor `[B, N, D_in]`, a set of `N` features.
         num_slots: Optional integer that replaces the layer's `num_slots`.
         num_iterations: Optional integer that replaces the layer's `num_iterations`.
-        initial_slots: Optional tensor `[B, K, D]` to start from instead of samples.
-        mask: Optional boolean tensor `[B, N]`, `True` for inputs that exist: masked
-            inputs have no influence, so sets of different sizes may share a batch.
-            Default: the Keras mask of `inputs`, if they carry one.
+        initial_slots: Optional tensor `[B, K, D]`. Default: `slot_initializer` gives
+            the initial slots.
+        mask: Optional boolean tensor `[B, N]`, `True` for inputs to use. Masked inputs
+            have no influence, so sets of different sizes can share a batch. Default:
+            the Keras mask of `inputs`, if they have one.
         return_attention: Boolean. If `True`, the attention is returned as well.
 
     Returns:
-        Slots `[B, K, D]` in the compute dtype; with `return_attention=True` the tuple
-        `(slots, attention)`, attention `[B, T, N, K]` float32, one map per iteration,
-        summing to 1 over the `K` slots (to 0 for masked inputs).
+        Slots `[B, K, D]` in the compute dtype. With `return_attention=True`, the tuple
+        `(slots, attention)`: attention `[B, T, N, K]` is float32, with one map per
+        iteration that sums to 1 over the `K` slots (to 0 for masked inputs).
+
+    Raises:
+        ValueError: If `inputs`, `initial_slots` or `mask` have another shape, or
+            `num_slots` contradicts `initial_slots`.
 
     Example:
 
     >>> features = np.random.normal(size=(2, 100, 32))
     >>> layer = SlotAttention(3, num_slots=7, slot_size=64, mlp_hidden_size=128)
     >>> layer(features).shape
-    (2, 7, 64)
-    >>> layer(features, num_slots=11, num_iterations=5).shape
-    (2, 11, 64)
+    TensorShape([2, 7, 64])
+    >>> slots, attention = layer(features, num_slots=11, return_attention=True)
+    >>> attention.shape
+    TensorShape([2, 3, 100, 11])
 
     Reference: Locatello et al., "Object-Centric Learning with Slot Attention",
     NeurIPS 2020, Section 2.1 and Algorithm 1.
     """
 
-    # Whether `return_attention=True` is possible: `SlotMLP` has none to return.
+    # Whether `return_attention=True` is possible; `SlotMLP` has no attention.
     has_attention = True
 
     def __init__(
@@ -145,8 +151,8 @@ class SlotAttention(keras.layers.Layer):
     ):
         """Runs Algorithm 1; see the class for arguments and results.
 
-        Keras itself passes the Keras mask of `inputs`: as `mask` if they are the only
-        tensor of a call, else as `inputs_mask`.
+        Keras fills in the Keras mask of `inputs`: as `mask` if they are the only
+        tensor of the call, otherwise as `inputs_mask`.
         """
         mask = inputs_mask if mask is None else mask
         num_slots, num_iterations = self._resolve(
@@ -154,7 +160,7 @@ class SlotAttention(keras.layers.Layer):
         )
         if mask is not None:
             mask = ops.cast(mask, "bool")  # [B, N]
-            # Padding may hold anything, NaN included, which a zero weight keeps.
+            # Padding may be NaN, and a weight of 0 times NaN is NaN.
             inputs = ops.where(mask[:, :, None], inputs, ops.zeros_like(inputs))
             mask = mask[:, None, :]  # [B, 1, N]
 
@@ -167,7 +173,7 @@ class SlotAttention(keras.layers.Layer):
         attention = []
         for iteration in range(num_iterations):
             if self.implicit_differentiation and iteration == num_iterations - 1:
-                # Constant in value, but the identity to the gradient of the start.
+                # The gradient passes straight through to the initial slots.
                 slots = ops.stop_gradient(slots - initial_slots) + initial_slots
             slots, attention_map = self.step(slots, inputs, mask)
             attention.append(attention_map)
@@ -206,10 +212,10 @@ class SlotAttention(keras.layers.Layer):
         return slots, attention
 
     def _compete(self, queries, inputs):
-        """Softmax over slots: every input distributes itself among the slots."""
+        """Softmax over slots: the slots compete for every input."""
         queries = ops.cast(queries, self._attention_dtype)
         logits = ops.einsum("bkd,bnd->bkn", queries, inputs)
-        # Not ops.softmax, which warns of a single slot: that is a choice here.
+        # Not `ops.softmax`: it is slower over axis 1 and warns about a single slot.
         largest = ops.stop_gradient(ops.max(logits, axis=1, keepdims=True))
         attention = ops.exp(logits - largest)
         return attention / ops.sum(attention, axis=1, keepdims=True)
@@ -219,7 +225,7 @@ class SlotAttention(keras.layers.Layer):
         weights = attention + self.epsilon
         if mask is not None:
             weights = ops.where(mask, weights, ops.zeros_like(weights))
-        # A set without any input has no mean: its slots see an update of zero.
+        # A set without inputs has no mean: its slots get an update of zero.
         return ops.divide_no_nan(
             ops.matmul(weights, inputs),  # [B, K, D_in]
             ops.sum(weights, axis=2, keepdims=True),

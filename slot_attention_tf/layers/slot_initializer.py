@@ -1,4 +1,4 @@
-"""Where slots start: samples of one learned Gaussian (paper, Section 2.1)."""
+"""Initial slots: samples of one learned Gaussian (paper, Section 2.1)."""
 
 import keras
 from keras import ops
@@ -8,29 +8,38 @@ from slot_attention_tf.layers.arguments import check_positive, check_shape
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
 class SlotInitializer(keras.layers.Layer):
-    """Draws initial slots from a learned Gaussian that all slots share.
+    """Samples initial slots from a learned Gaussian that all slots share.
 
-    `slots ~ N(mu, diag(sigma))`, with `mu` and `log_sigma` of shape `[1, 1, D]`
-    trained by gradient descent through the samples (the sample is
-    `mu + sigma * noise`). Because every slot comes from the same distribution, slots
-    are exchangeable and their number may change from call to call.
+    `slots = mu + exp(log_sigma) * noise` with standard normal noise; `mu` and
+    `log_sigma`, of shape `[1, 1, D]`, are trained. Because every slot comes from the
+    same distribution, slots are exchangeable and their number may differ between calls.
 
-    Replace it by a layer of your own with the same call signature to start slots
-    elsewhere: `SlotAttention(..., slot_initializer=my_layer)`.
+    Any layer with the call arguments `inputs` and `num_slots` can replace it:
+    `SlotAttention(..., slot_initializer=my_layer)`.
 
     Args:
         slot_size: Integer `D`, the size of a slot, at least 1.
-        seed: Optional integer that makes the noise reproducible.
+        seed: Optional integer, the seed of the noise.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Tensor `[B, ...]`. Only its batch size is used here.
+        inputs: Tensor `[B, ...]`. Only its batch size is used.
         num_slots: Integer `K`, at least 1.
-        noise: Optional tensor `[B, K, D]` of standard normal numbers to use instead of
-            the layer's own, so that a start can be repeated for each image.
+        noise: Optional tensor `[B, K, D]` of standard normal noise. Default: new noise
+            in every call. Pass it to give each image reproducible initial slots.
 
     Returns:
-        Slots `[B, K, D]` in the layer's compute dtype.
+        Slots `[B, K, D]` in the compute dtype.
+
+    Raises:
+        ValueError: If `num_slots` is not an integer of at least 1, or `noise` has
+            another shape.
+
+    Example:
+
+    >>> initializer = SlotInitializer(slot_size=64, seed=0)
+    >>> initializer(np.zeros((2, 100, 32)), num_slots=7).shape
+    TensorShape([2, 7, 64])
 
     Reference: Locatello et al. 2020, Algorithm 1 (first line) and Section 2.1.
     """

@@ -19,14 +19,13 @@ from slot_attention_tf.layers.arguments import (
 class SlotMLP(keras.layers.Layer):
     """Maps a feature map to an ordered set of slots by one MLP.
 
-    The feature map is resized (bilinear), flattened to one vector, and an MLP with
-    ReLU turns this vector into all slots at once. It is the baseline that shows what
-    Slot Attention gains: slot `k` always comes from the same weights, so slots have a
-    fixed order and a fixed number, and the positions of the features matter.
+    The feature map is resized (bilinear) and flattened to one vector, from which an MLP
+    with ReLU computes all slots at once. Unlike with Slot Attention, slots have a fixed
+    order and a fixed number, and the result depends on the order of the inputs.
 
-    It is called like `SlotAttention` and can take its place in a model. What one MLP
-    cannot do is refused: another number of slots, iterations, a start, a mask,
-    attention.
+    It is called like `SlotAttention` and can replace it in a model. Call arguments that
+    make no sense for one MLP raise an error: another number of slots, iterations,
+    initial slots, a mask, attention.
 
     The paper does not state the sizes of this baseline. Those of `feature_resolution`
     and `hidden_units` are our choice.
@@ -34,8 +33,8 @@ class SlotMLP(keras.layers.Layer):
     Args:
         num_slots: Integer `K`, at least 1.
         slot_size: Integer `D`, at least 1, the size of a slot.
-        resolution: Pair `(H, W)`, the size of the feature map that was flattened to
-            the inputs. For a `ConvEncoder` it is `encoder.feature_resolution`.
+        resolution: Pair `(H, W)`, the size of the feature map before it was flattened.
+            For a `ConvEncoder`, it is `encoder.feature_resolution`.
         feature_resolution: Pair, the size that the feature map is resized to.
         hidden_units: Integers, units of the hidden layers.
         **kwargs: Passed to `keras.layers.Layer`.
@@ -46,14 +45,15 @@ class SlotMLP(keras.layers.Layer):
         num_iterations: `None`.
         initial_slots: `None`.
         mask: `None`; `inputs` must not carry a Keras mask either.
-        return_attention: `False`. Ask `has_attention` of a layer before you ask for
-            its attention.
+        return_attention: `False`. The attribute `has_attention` tells whether a layer
+            can return attention.
 
     Returns:
         Slots `[B, K, D]` in the compute dtype.
 
     Raises:
-        ValueError: If `inputs` have another shape, or another call argument is given.
+        ValueError: If `inputs` have another shape, or a call argument has another
+            value.
 
     Example:
 
@@ -153,8 +153,8 @@ class SlotMLP(keras.layers.Layer):
         refused = {
             "num_iterations": (num_iterations, "it computes slots in one pass"),
             "initial_slots": (initial_slots, "its slots come from the inputs alone"),
-            "mask": (mask, "its MLP needs the whole feature map"),
-            "return_attention": (return_attention or None, "it has no attention"),
+            "mask": (mask, "its MLP reads the whole feature map"),
+            "return_attention": (return_attention or None, "it computes no attention"),
         }
         for name, (value, reason) in refused.items():
             if value is not None:

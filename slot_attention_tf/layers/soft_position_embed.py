@@ -1,4 +1,4 @@
-"""Soft position embedding and the small reshapes around it (paper, Appendix D.1)."""
+"""Soft position embedding, and reshapes used with it (paper, Appendix D.1)."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from slot_attention_tf.layers.arguments import (
 
 
 def build_grid(resolution):
-    """Builds the grid of positions that `SoftPositionEmbed` projects.
+    """Builds the position grid of `SoftPositionEmbed`.
 
     Args:
         resolution: Pair `(H, W)` of integers, at least 1.
@@ -21,6 +21,11 @@ def build_grid(resolution):
     Returns:
         NumPy float32 array `[1, H, W, 4]`: the ramps `y, x, 1 - y, 1 - x`, each in
         `[0, 1]` from the first to the last row or column.
+
+    Example:
+
+    >>> build_grid((3, 5))[0, 1, 0]
+    array([0.5, 0. , 0.5, 1. ], dtype=float32)
     """
     height, width = as_pair("resolution", resolution)
     y = np.linspace(0.0, 1.0, height, dtype=np.float32)
@@ -30,7 +35,13 @@ def build_grid(resolution):
 
 
 def spatial_flatten(x):
-    """Flattens a feature map `[B, H, W, D]` to a set of features `[B, H*W, D]`."""
+    """Flattens a feature map `[B, H, W, D]` to a set of features `[B, H*W, D]`.
+
+    Example:
+
+    >>> spatial_flatten(np.zeros((2, 3, 5, 8))).shape
+    TensorShape([2, 15, 8])
+    """
     return ops.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3]))
 
 
@@ -43,6 +54,11 @@ def spatial_broadcast(slots, resolution):
 
     Returns:
         Tensor `[B*K, H, W, D]`.
+
+    Example:
+
+    >>> spatial_broadcast(np.zeros((2, 7, 64)), (8, 8)).shape
+    TensorShape([14, 8, 8, 64])
     """
     height, width = as_pair("resolution", resolution)
     slot_size = slots.shape[-1]
@@ -60,15 +76,21 @@ class SoftPositionEmbed(keras.layers.Layer):
         hidden_size: Integer, the number of channels of the feature map.
         resolution: Pair `(H, W)`, the size of the feature map.
         kernel_initializer: Initializer of the projection `[4, hidden_size]`. Default:
-            as in the reference release. Larger values let the layers above tell near
-            positions apart from the first step.
+            as in the reference release. With larger values, the layers above can
+            separate close positions from the start of training.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor `[B, H, W, hidden_size]`.
 
     Returns:
-        Tensor of the shape of `inputs`.
+        Tensor `[B, H, W, hidden_size]`.
+
+    Example:
+
+    >>> embed = SoftPositionEmbed(hidden_size=32, resolution=(35, 35))
+    >>> embed(np.zeros((2, 35, 35, 32))).shape
+    TensorShape([2, 35, 35, 32])
 
     Reference: Locatello et al. 2020, Appendix D.1.
     """
@@ -101,7 +123,7 @@ class SoftPositionEmbed(keras.layers.Layer):
         return inputs + self.embedding()
 
     def embedding(self):
-        """The embedding alone: tensor `[1, H, W, hidden_size]`."""
+        """Returns the embedding without inputs: `[1, H, W, hidden_size]`."""
         return self.dense(ops.convert_to_tensor(self.grid, dtype=self.compute_dtype))
 
     def compute_output_shape(self, input_shape):

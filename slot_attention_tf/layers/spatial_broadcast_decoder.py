@@ -19,26 +19,26 @@ from slot_attention_tf.layers.soft_position_embed import (
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
 class SpatialBroadcastDecoder(keras.layers.Layer):
-    """Decodes every slot, on its own, to an image and an unnormalised mask.
+    """Decodes each slot separately to an image and an unnormalised mask.
 
-    A slot is copied to each position of a grid, a soft position embedding is added,
-    and transposed convolutions with ReLU bring it to the size of the image; a last
-    convolution gives the channels of the image and one mask logit.
+    Copies each slot to every position of a grid and adds a soft position embedding.
+    Transposed convolutions with ReLU upsample the grid to the size of the image, and a
+    last convolution outputs the channels of the image and one mask logit per pixel.
 
-    Differs from the reference release in two ways that leave the function the same.
-    Transposed convolutions of stride 1 are plain convolutions (kernels flipped). And
-    a first layer of stride 1 is computed where its output can differ: for a copied
-    slot that depends on the distance to the border only, so a `k x k` kernel needs a
-    `k x k` grid whose middle row and column stand for the whole interior.
+    Differs from the reference release in two ways that do not change the output.
+    Transposed convolutions of stride 1 are plain convolutions (with flipped kernels).
+    A first layer of stride 1 is computed on a small grid: the slot is the same
+    everywhere, so the output depends on the distance to the border only. For a `k x k`
+    kernel it needs a `k x k` grid, whose middle row and column are then repeated.
 
     Args:
         resolution: Pair `(H, W)`, the size of the decoded images.
         num_channels: Integer, channels of the decoded images.
         broadcast_resolution: Pair, the size of the grid that slots are copied to.
-            Times the product of `strides` it must equal `resolution`.
-        filters: Integers, one per layer before the last: output channels.
-        kernel_size: Integer or one per layer before the last.
-        strides: Integer or one per layer before the last.
+            Multiplied by the product of `strides`, it must equal `resolution`.
+        filters: Integers, the output channels of each layer before the last.
+        kernel_size: Integer, or one per layer before the last.
+        strides: Integer, or one per layer before the last.
         output_kernel_size: Integer, the kernel size of the last convolution.
         position_initializer: Initializer of the position embedding, see
             `SoftPositionEmbed`.
@@ -49,6 +49,12 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
 
     Returns:
         Tensor `[B, K, H, W, num_channels + 1]`: images, then mask logits.
+
+    Example:
+
+    >>> decoder = SpatialBroadcastDecoder((128, 128))
+    >>> decoder(np.zeros((1, 7, 64))).shape
+    TensorShape([1, 7, 128, 128, 4])
 
     Reference: Watters et al. 2019 (spatial broadcast); Locatello et al. 2020.
     """
@@ -144,7 +150,7 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
         return ops.reshape(x, (-1, num_slots, *self.resolution, self.num_channels + 1))
 
     def _first_convolution(self, conv, slots):
-        """`conv(position(spatial_broadcast(slots)))`, without the copies."""
+        """Returns `conv(position(spatial_broadcast(slots)))`, without the copies."""
         kernel_size = self.kernel_size[0]
         small = tuple(min(kernel_size, side) for side in self.broadcast_resolution)
         x = conv(spatial_broadcast(slots, small))  # [B*K, k, k, filters]
@@ -190,7 +196,7 @@ def _conv(filters, kernel_size, stride, **kwargs):
 
 
 def _repeat_middle(x, size, axis):
-    """Stretches `x` along `axis` to `size` by repeating its middle element."""
+    """Extends `x` along `axis` to `size` by repeating its middle element."""
     length = x.shape[axis]
     before, middle, after = ops.split(
         x, [(length - 1) // 2, (length - 1) // 2 + 1], axis=axis
