@@ -9,6 +9,7 @@ from slot_attention_tf.layers.arguments import (
     check_shape,
 )
 from slot_attention_tf.layers.slot_initializer import SlotInitializer
+from slot_attention_tf.layers.softmax import softmax_over_slots
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
@@ -61,8 +62,7 @@ class SlotAttention(keras.layers.Layer):
         iteration that sums to 1 over the `K` slots (to 0 for masked inputs).
 
     Raises:
-        ValueError: If `inputs`, `initial_slots` or `mask` have another shape, or
-            `num_slots` contradicts `initial_slots`.
+        ValueError: If `inputs`, `initial_slots` or `mask` have another shape.
 
     Example:
 
@@ -193,7 +193,7 @@ class SlotAttention(keras.layers.Layer):
         Args:
             slots: Tensor `[B, K, D]`.
             inputs: Tensor `[B, N, D_in]`, the normalised inputs.
-            mask: Optional boolean tensor `[B, 1, N]`, `True` for inputs that exist.
+            mask: Optional boolean tensor `[B, 1, N]`, `True` for inputs to use.
 
         Returns:
             The tuple `(slots, attention)`: slots `[B, K, D]`, attention `[B, K, N]`.
@@ -215,10 +215,7 @@ class SlotAttention(keras.layers.Layer):
         """Softmax over slots: the slots compete for every input."""
         queries = ops.cast(queries, self._attention_dtype)
         logits = ops.einsum("bkd,bnd->bkn", queries, inputs)
-        # Not `ops.softmax`: it is slower over axis 1 and warns about a single slot.
-        largest = ops.stop_gradient(ops.max(logits, axis=1, keepdims=True))
-        attention = ops.exp(logits - largest)
-        return attention / ops.sum(attention, axis=1, keepdims=True)
+        return softmax_over_slots(logits)
 
     def _weighted_mean(self, attention, inputs, mask):
         """Mean of all inputs, weighted by each slot's attention."""
@@ -250,26 +247,22 @@ class SlotAttention(keras.layers.Layer):
         batch, size = inputs.shape[0] or "batch", inputs.shape[1] or "inputs"
         if mask is not None:
             check_shape("mask", mask.shape, (batch, size), ", as `inputs` have")
+        if num_slots is not None:
+            num_slots = check_positive("num_slots", num_slots)
         if initial_slots is not None:
-            shape = tuple(initial_slots.shape)
             check_shape(
                 "initial_slots",
-                shape,
-                (batch, "num_slots", self.slot_size),
-                f" for slot_size={self.slot_size} and these `inputs`",
+                initial_slots.shape,
+                (batch, num_slots or "num_slots", self.slot_size),
+                f" for these `inputs`, num_slots={num_slots} and "
+                f"slot_size={self.slot_size}",
             )
-            if num_slots not in (None, shape[1]):
-                raise ValueError(
-                    "`num_slots` contradicts `initial_slots`; give one of them. "
-                    f"Received: num_slots={num_slots}, initial_slots.shape={shape}"
-                )
-            num_slots = shape[1]
+            # Unknown in a graph with any number of slots.
+            num_slots = initial_slots.shape[1]
         elif num_slots is None:
             num_slots = self.num_slots
         if num_iterations is None:
             num_iterations = self.num_iterations
-        if num_slots is not None:  # Unknown in a graph with any number of slots.
-            num_slots = check_positive("num_slots", num_slots)
         return num_slots, check_positive("num_iterations", num_iterations)
 
     def _check_inputs(self, shape):

@@ -1,4 +1,4 @@
-"""The Slot MLP: the paper's baseline without attention (paper, Section 4.1)."""
+"""The Slot MLP: the baseline without attention (paper, Section 4)."""
 
 import math
 
@@ -63,7 +63,7 @@ class SlotMLP(keras.layers.Layer):
     TensorShape([2, 4, 64])
 
     Reference: Locatello et al., "Object-Centric Learning with Slot Attention",
-    NeurIPS 2020, Section 4.1 (baselines).
+    NeurIPS 2020, Section 4.
     """
 
     has_attention = False

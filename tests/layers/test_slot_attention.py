@@ -72,7 +72,7 @@ def test_the_noise_of_the_initial_slots_may_be_given(rng):
     slots = layer(inputs, num_slots=4, noise=noise)
     expected = layer.mu + np.exp(layer.log_sigma) * noise
     np.testing.assert_allclose(slots, expected, atol=1e-6)
-    # An image has its own start, whatever its batch.
+    # Each image keeps its initial slots in any batch.
     alone = layer(inputs[1:], num_slots=4, noise=noise[1:])
     np.testing.assert_array_equal(alone[0], slots[1])
     assert layer(keras.Input((5, 6)), num_slots=4, noise=noise[:1]).shape[1:] == (4, 3)
@@ -310,7 +310,6 @@ def test_keras_mask_of_an_embedding_in_a_saved_model(rng, tmp_path, given):
     initial = keras.Input((4, 8))
     mask = keras.Input((10,), dtype="bool")
     call_arguments = {
-        # The same start for each call, but from the inputs alone.
         "nothing": {},
         "initial_slots": {"initial_slots": initial},
         "mask": {"initial_slots": initial, "mask": mask},
@@ -355,7 +354,7 @@ def test_inside_time_distributed_with_random_slots(rng):
 
 
 class FixedSlots(keras.layers.Layer):
-    """Somebody's start of the slots, the same in every call."""
+    """A user's slot initializer: the same slots in every call."""
 
     def call(self, inputs, num_slots):
         start = keras.ops.reshape(keras.ops.sin(keras.ops.arange(4.0 * 8)), (1, 4, 8))
@@ -491,4 +490,19 @@ def test_rejects_contradicting_numbers_of_slots():
     with pytest.raises(ValueError, match=r"num_slots=5.*\(1, 4, 8\)"):
         SlotAttention(3, 4, 8, 16)(
             np.zeros((1, 5, 6)), num_slots=5, initial_slots=np.zeros((1, 4, 8))
+        )
+
+
+def test_a_graph_takes_any_number_of_initial_slots(rng):
+    layer = randomised_layer(rng, 2, 3, 8, 16)
+    inputs = rng.normal(size=(2, 10, 6)).astype("float32")
+    call = tf.function(
+        lambda initial, **kwargs: layer(inputs, initial_slots=initial, **kwargs)
+    )
+    any_number = tf.TensorSpec((2, None, 8))
+    for kwargs in ({}, {"num_slots": 5}):
+        initial = rng.normal(size=(2, 5, 8)).astype("float32")
+        graph = call.get_concrete_function(any_number, **kwargs)
+        np.testing.assert_allclose(
+            graph(tf.constant(initial)), layer(inputs, initial_slots=initial), atol=1e-5
         )
