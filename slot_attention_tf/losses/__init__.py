@@ -4,6 +4,7 @@ from slot_attention_tf.losses.hungarian import (
     HungarianHuberLoss,
     hungarian_huber_loss,
     hungarian_huber_loss_per_example,
+    pad_targets,
 )
 from slot_attention_tf.losses.reconstruction import l2_loss, l2_loss_per_example
 
@@ -13,4 +14,5 @@ __all__ = [
     "hungarian_huber_loss_per_example",
     "l2_loss",
     "l2_loss_per_example",
+    "pad_targets",
 ]

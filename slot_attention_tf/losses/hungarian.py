@@ -3,36 +3,43 @@
 import keras
 import numpy as np
 from keras import ops
-from scipy.optimize import linear_sum_assignment
+
+from slot_attention_tf.losses.assignment import has_values, match
 
 
 def hungarian_huber_loss(x, y, weights=None):
     """Huber loss between sets whose elements have no order.
 
-    Every element of the smaller set is matched with one of the other, such that
-    the total cost is least; what is left over of the larger set costs nothing.
-    The cost of a pair is its Huber loss (threshold 1), averaged over the `d`
-    features. The loss is the sum over the pairs, averaged over the batch
+    Each element of the smaller set is matched with a different element of the
+    other, such that the total cost is least. Elements left over in the larger set
+    cost nothing. The cost of a pair is its Huber loss (threshold 1), averaged over
+    the `d` features. The loss is the sum over the pairs, averaged over the batch
     (Locatello et al., 2020, section 3.3).
 
-    The matching runs on the host in SciPy and is a constant for the gradient. It
-    works eagerly, inside `tf.function` and `jax.jit`, and with PyTorch, but XLA
-    cannot compile it on TensorFlow: use `jit_compile=False` there.
+    The matching is a constant for the gradient. It can be compiled with
+    `tf.function`, XLA and `jax.jit`.
 
     Args:
         x: float tensor `[B, n, d]`, predictions or targets: the loss is symmetric.
         y: float tensor `[B, m, d]`.
-        weights: optional `d` non-negative numbers, factors of the features' costs,
-            in the matching as well. See `clevr_properties.feature_weights`.
+        weights: optional `d` non-negative numbers that multiply the costs of the
+            features, in the matching and in the loss. See
+            `clevr_properties.feature_weights`.
 
     Returns:
         A scalar, float32 (float64 for float64 inputs).
 
     Raises:
         ValueError: if the shapes do not fit, or the weights are not `d` finite
-            non-negative numbers. Also if a value is NaN or infinite; compiled
-            functions raise the error of their backend instead, such as
-            `tf.errors.InvalidArgumentError`, with the same message.
+            non-negative numbers. Also if a value is NaN or infinite; inside
+            compiled functions the loss is NaN instead.
+
+    Example:
+
+    >>> predictions = np.array([[[0.0], [5.0]]], "float32")
+    >>> targets = np.array([[[5.0], [1.0]]], "float32")
+    >>> float(hungarian_huber_loss(predictions, targets))
+    0.5
     """
     return ops.mean(hungarian_huber_loss_per_example(x, y, weights))
 
@@ -46,7 +53,7 @@ def hungarian_huber_loss_per_example(x, y, weights=None):
         weights: optional `d` non-negative numbers.
 
     Returns:
-        A float tensor `[B]`, for example to be divided by a global batch size.
+        A float tensor `[B]`, for losses that are scaled by a global batch size.
 
     Raises:
         ValueError: as in `hungarian_huber_loss`.
@@ -54,17 +61,54 @@ def hungarian_huber_loss_per_example(x, y, weights=None):
     x, y = _as_float(x), _as_float(y)
     _check_sets(x, y)
     cost = _pairwise_cost(x, y, weights)  # [B, n, m]
-    matching = _match(ops.stop_gradient(cost))  # [B, n, m], 1 for matched pairs
-    return ops.sum(cost * matching, axis=(1, 2))
+    if has_values(cost):
+        _check_finite(cost)
+    # NaN and infinity stay in the sum, since 0 times either is NaN.
+    return ops.sum(cost * match(cost), axis=(1, 2))
+
+
+def pad_targets(target, num_elements):
+    """Appends rows of zeros, which stand for "no object", to a set of targets.
+
+    With one target for each prediction, spare predictions learn "no object"
+    instead of going unmatched.
+
+    Args:
+        target: tensor `[B, m, d]`.
+        num_elements: number of predicted elements, at least `m`.
+
+    Returns:
+        A tensor `[B, num_elements, d]` in the dtype of `target`.
+
+    Raises:
+        ValueError: if `target` has another rank or more than `num_elements`
+            elements. If `m` is only known when a compiled function runs, the
+            backend raises its own error.
+
+    Example:
+
+    >>> pad_targets(np.ones((8, 6, 19), "float32"), 10).shape
+    TensorShape([8, 10, 19])
+    """
+    target = ops.convert_to_tensor(target)
+    if len(target.shape) != 3:
+        raise ValueError(
+            "`target` must have the shape [batch, elements, features]. Received: "
+            f"target.shape={tuple(target.shape)}"
+        )
+    _check_num_targets(target, num_elements)
+    missing = num_elements - ops.shape(target)[1]
+    padded = ops.pad(target, [[0, 0], [0, missing], [0, 0]])
+    # Padding by an unknown amount would leave the number of elements unknown.
+    return ops.reshape(padded, (-1, num_elements, target.shape[2]))
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
 class HungarianHuberLoss(keras.losses.Loss):
-    """`hungarian_huber_loss` for `model.compile(loss=..., jit_compile=False)`.
+    """`hungarian_huber_loss` as a Keras loss, for `model.compile(loss=...)`.
 
-    Differs from the function in one point: since it knows which of the sets is
-    the prediction, it refuses targets with more elements than predictions, of
-    which some would go unmatched and cost nothing.
+    Differs from the function in one point: more targets than predictions are an
+    error, since some targets would go unmatched and cost nothing.
 
     Args:
         weights: optional non-negative numbers, one for each feature.
@@ -95,14 +139,7 @@ class HungarianHuberLoss(keras.losses.Loss):
         self.weights = None if weights is None else [float(w) for w in weights]
 
     def call(self, y_true, y_pred):
-        num_targets, num_predictions = y_true.shape[1], y_pred.shape[1]
-        if None not in (num_targets, num_predictions) and num_targets > num_predictions:
-            raise ValueError(
-                "The target has more elements than the prediction, so some would "
-                f"not be learned; use at least num_slots={num_targets}, or smaller "
-                f"targets. Received: y_true.shape={tuple(y_true.shape)}, "
-                f"y_pred.shape={tuple(y_pred.shape)}"
-            )
+        _check_num_targets(y_true, y_pred.shape[1])
         return hungarian_huber_loss_per_example(y_true, y_pred, self.weights)
 
     def get_config(self):
@@ -120,42 +157,13 @@ def _pairwise_cost(x, y, weights):
     return ops.mean(huber, axis=-1)
 
 
-def _match(cost):
-    """Optimal matching of a batch of cost matrices `[B, n, m]` as zeros and ones."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        if not tf.executing_eagerly():
-            matching = tf.numpy_function(
-                _match_on_host, [cost], cost.dtype, stateful=False
-            )
-            return tf.ensure_shape(matching, cost.shape)
-    elif backend == "jax":
-        import jax
-
-        if isinstance(cost, jax.core.Tracer):
-            like_cost = jax.ShapeDtypeStruct(cost.shape, cost.dtype)
-            return jax.pure_callback(
-                _match_on_host, like_cost, cost, vmap_method="sequential"
-            )
-    return ops.convert_to_tensor(_match_on_host(ops.convert_to_numpy(cost)))
-
-
-def _match_on_host(cost):
-    cost = np.asarray(cost)
-    finite = np.isfinite(cost).all(axis=(1, 2))
+def _check_finite(cost):
+    finite = np.isfinite(ops.convert_to_numpy(cost)).all(axis=(1, 2))
     if not finite.all():
-        example = int(np.argmin(finite))
         raise ValueError(
-            "Sets cannot be matched when a value is NaN or infinite. Received: "
-            f"such a value in example {example} of a batch of {len(cost)} (x or y "
-            "of hungarian_huber_loss)"
+            "Sets cannot be matched when a value is NaN or infinite. Received: such a "
+            f"value in x or y, in example {np.argmin(finite)} of a batch of {len(finite)}"
         )
-    matching = np.zeros_like(cost)
-    for example_cost, example_matching in zip(cost, matching, strict=True):
-        example_matching[linear_sum_assignment(example_cost)] = 1
-    return matching
 
 
 def _as_float(values):
@@ -184,6 +192,17 @@ def _check_sets(x, y):
                 f"x and y must agree in the {name} (axis {axis}). Received: "
                 f"x.shape={x_shape}, y.shape={y_shape}"
             )
+
+
+def _check_num_targets(target, num_elements):
+    num_targets = target.shape[1]
+    if None not in (num_targets, num_elements) and num_targets > num_elements:
+        raise ValueError(
+            "The target has more elements than the prediction, so some would not be "
+            f"learned; use at least num_slots={num_targets}, or smaller targets. "
+            f"Received: target.shape={tuple(target.shape)} for {num_elements} "
+            "predicted elements"
+        )
 
 
 def _check_weights(weights, num_features):
