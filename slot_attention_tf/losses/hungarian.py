@@ -162,7 +162,7 @@ def _check_finite(cost):
     if not finite.all():
         raise ValueError(
             "Sets cannot be matched when a value is NaN or infinite. Received: such a "
-            f"value in x or y, in example {np.argmin(finite)} of a batch of {len(finite)}"
+            f"value in x or y, example {np.argmin(finite)} of a batch of {len(finite)}"
         )
 
 
