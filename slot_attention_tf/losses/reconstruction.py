@@ -11,16 +11,21 @@ def l2_loss(prediction, target):
         target: tensor of the same shape, for example the images.
 
     Returns:
-        A float scalar.
+        A scalar in the dtype of `prediction`.
 
     Raises:
         ValueError: if the shapes differ.
+
+    Example:
+
+    >>> float(l2_loss(np.ones((2, 3)), np.zeros((2, 3))))
+    1.0
     """
     return ops.mean(_squared_differences(prediction, target))
 
 
 def l2_loss_per_example(prediction, target):
-    """Mean squared error of each example, for losses scaled by a global batch.
+    """Mean squared error of each example, for losses that a global batch divides.
 
     Args:
         prediction: float tensor `[B, ...]`.

@@ -11,29 +11,30 @@ from slot_attention_tf.clevr_properties import (
     group_slices,
 )
 
-# Stands for "any distance", as in the reference release.
+# Any distance, as in the reference release.
 NO_THRESHOLD = -1
 PAPER_THRESHOLDS = (NO_THRESHOLD, 1.0, 0.5, 0.25, 0.125)
 
 
 def average_precision_clevr(pred, attributes, distance_threshold):
-    """Average precision of set elements taken as detections of objects.
+    """Average precision of predicted objects (Locatello et al., 2020, section 4.2).
 
-    The detections of all images are ranked by their last number. Each claims the
-    nearest real object of its image that equals it in size, material, shape and
-    colour. It is a true positive if that object is nearer than the threshold and
-    no higher-ranked detection claimed it from within the threshold; everything
-    else is a false positive. The result is the area under the precision-recall
-    curve, where the precision at a recall is the best one at that recall or above.
-    Detections of equal rank are taken in the order of the images and slots.
+    Each predicted element is a detection. The detections of all images are ranked
+    by confidence, their last number; equal ones keep the order of images and slots.
+    A detection claims the nearest real object of its image that has the same size,
+    material, shape and colour. It is a true positive if this object is nearer than
+    the threshold and no higher-ranked detection within the threshold claimed it.
+    Otherwise it is a false positive. The result is the area under the
+    precision-recall curve, where the precision at a recall is the highest one at
+    that recall or above.
 
     Args:
-        pred: float array `[B, n, 19]`, as the classifier gives it: coordinates
+        pred: float array `[B, n, 19]`, the output of the classifier: coordinates
             as (xyz + 3) / 6, scores of the categories, confidence.
         attributes: float array `[B, m, 19]` in [0, 1], the true properties, with
-            1 for real objects and 0 for padding as the last number. Its first
-            axis must hold the whole evaluation set, since detections of different
-            images compete: the mean over batches is another number.
+            1 for real objects and 0 for padding as the last number. Pass the whole
+            evaluation set at once: the detections of all images are ranked
+            together, so a mean over batches is a different score.
         distance_threshold: largest distance of a true positive in CLEVR's units,
             in which the scene is 6 wide; -1 (or infinity) for any distance.
 
@@ -43,6 +44,12 @@ def average_precision_clevr(pred, attributes, distance_threshold):
     Raises:
         ValueError: if shapes, values or the threshold are not as described, or if
             there is no real object at all.
+
+    Example:
+
+    >>> attributes = np.eye(19)[None, -1:]
+    >>> average_precision_clevr(attributes, attributes, distance_threshold=0.5)
+    1.0
     """
     threshold = _check_threshold(distance_threshold)
     detections = _claim_objects(*_check_sets(pred, attributes))
@@ -51,11 +58,11 @@ def average_precision_clevr(pred, attributes, distance_threshold):
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
 class AveragePrecisionClevr(keras.metrics.Metric):
-    """`average_precision_clevr` of all batches together, at several thresholds.
+    """`average_precision_clevr` over all batches, at several thresholds.
 
-    What it keeps of each detection (three numbers) grows with the data, so it
-    must be updated outside of compiled functions: from an evaluation loop, or
-    with `model.compile(run_eagerly=True)`.
+    The metric keeps three numbers of each detection, so its state grows with the
+    data. It must be updated outside of compiled functions: in an evaluation loop,
+    or with `model.compile(run_eagerly=True)`.
 
     Args:
         distance_thresholds: as in `average_precision_clevr`; by default the five
@@ -99,7 +106,7 @@ class AveragePrecisionClevr(keras.metrics.Metric):
         """
         if sample_weight is not None:
             raise ValueError(
-                "Average precision knows no weights; pass sample_weight=None. "
+                "Average precision has no weights; pass sample_weight=None. "
                 f"Received: sample_weight={sample_weight}"
             )
         pred, attributes = _check_sets(y_pred, y_true)
@@ -138,9 +145,9 @@ def _claim_objects(pred, attributes):
     """Finds the object that each detection claims.
 
     Returns:
-        For all detections, `[B * n]` each: the confidence, an index of the object
-        within the batch, and the distance to it, infinite where none has equal
-        attributes. Then the number of real objects.
+        A tuple of three arrays `[B * n]` and an integer: the confidence of each
+        detection, the index of its object within the batch, the distance to it
+        (infinite if no object has the same categories), the number of real objects.
     """
     num_targets = attributes.shape[1]
     real = attributes[..., -1] > 0  # [B, m]
@@ -158,7 +165,7 @@ def _claim_objects(pred, attributes):
 
 
 def _codes(elements):
-    """One integer per element that stands for its four categories: `[B, n]`."""
+    """Encodes the four categories of each element as one integer: `[B, n]`."""
     slices = group_slices()
     code = np.zeros(elements.shape[:-1], "int64")
     for name, values in CATEGORIES.items():
