@@ -27,9 +27,9 @@ def random_costs(family, n, m):
     return costs[family]().astype("float32")
 
 
-# The solvers' two sizes, and what they pad to squares of these sizes.
+# Both solvers, up to 12 elements and above, on squares and on what they pad to one.
 SQUARE = [(n, n) for n in (4, 10, 14)]
-RECTANGULAR = [(3, 10), (10, 4), (5, 14), (14, 13)]
+RECTANGULAR = [(3, 7), (7, 4), (5, 14), (14, 13)]
 CASES = [
     (family, n, m)
     for family in ("random", "ties", "all equal", "tiny", "large", "equal totals")
@@ -117,13 +117,12 @@ from tests.losses.test_assignment import check_optimal, random_costs
 if "{backend}" == "jax":
     import jax
     compiled = jax.jit(match)
-for family in ("random", "ties", "equal totals"):
-    for n, m in ((6, 6), (14, 14), (4, 7)):
+for family in ("random", "ties", "large"):
+    for n, m in ((6, 6), (14, 13)):
         cost = random_costs(family, n, m)
         check_optimal(keras.ops.convert_to_numpy(match(cost)), cost)
         if "{backend}" == "jax":
             check_optimal(compiled(cost), cost)
-            check_optimal(jax.vmap(compiled)(cost[:, None])[:, 0], cost)
 """,
         KERAS_BACKEND=backend,
     )
