@@ -61,6 +61,9 @@ def select_scenes(builder, split, shards, max_num_objects=None, num_scenes=None)
 
     Returns:
         int64 array of indices into `shards`, not empty.
+
+    Raises:
+        ValueError: No scene is left.
     """
     selected = np.arange(len(shards))
     if max_num_objects is not None:

@@ -1,5 +1,7 @@
 """Input pipelines over prepared datasets."""
 
+import warnings
+
 import numpy as np
 
 from slot_attention_tf.data import batching, clevr
@@ -45,8 +47,8 @@ def discovery_dataset(
         max_num_objects: Integer; scenes with more objects are left out. `None` keeps
             all.
         grayscale: Boolean, whether to take the colours out of the images.
-        num_scenes: Integer >= 1, how many scenes to use at most, from the start of
-            the split and after `max_num_objects`. `None` means all.
+        num_scenes: Integer >= 1, how many scenes to use, from the start of the split
+            and after `max_num_objects`. Warns if fewer are left. `None` means all.
         shuffle: Boolean, whether to shuffle, anew in every epoch.
         seed: Integer, the seed of the shuffling.
         repeat: Boolean, whether to start again at the end.
@@ -74,6 +76,13 @@ def discovery_dataset(
     selected = batching.select_scenes(
         builder, split, shards, max_num_objects, num_scenes
     )
+    if num_scenes is not None and len(selected) < num_scenes:
+        warnings.warn(
+            f"Only {len(selected)} scenes are used: {builder.info.full_name}, split "
+            f"{split!r}, has no more that fit. "
+            f"Received: num_scenes={num_scenes}, max_num_objects={max_num_objects}",
+            stacklevel=2,
+        )
 
     background = batching.num_background(builder)
     form = {

@@ -160,4 +160,15 @@ def test_the_pipeline_of_the_paper(synthetic):
 def test_published_configurations():
     configs = tfds.builder_cls("clevr_with_masks").builder_configs
     for name in ("real", "synthetic"):
-        assert (configs[name].num_train, configs[name].num_test) == (70_000, 320)
+        assert (configs[name].num_train, configs[name].num_test) == (70_000, 1_000)
+
+
+def test_the_published_test_scenes_suffice_for_clevr6():
+    # The number of objects is the first draw after the camera's and the lamps'.
+    config = tfds.builder_cls("clevr_with_masks").builder_configs["synthetic"]
+    seed, few = scenes.held_out_seed(config.seed), 0
+    for i in range(config.num_test):
+        rng = scenes.scene_rng(seed, i)
+        rng.random(12)
+        few += rng.integers(config.min_objects, config.max_objects + 1) <= 6
+    assert few >= 320

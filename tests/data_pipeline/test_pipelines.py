@@ -187,6 +187,31 @@ def test_max_num_objects_reads_the_counts_of_a_part(data_dir):
         batches(data_dir, "train[5:]", max_num_objects=2)
 
 
+def test_num_scenes_counts_after_the_filter(tmp_path):
+    options = {"num_train": 1, "num_test": 40, "variant": "colored_on_grayscale"}
+    builder = prepare("multi_dsprites/own", tmp_path, **options)
+    counts = builder.info.metadata["num_objects"]["test"]
+    few = sum(n <= 3 for n in counts)
+    # In the order of the file, a filter after the cut would leave too few.
+    assert few < 40 and sum(n <= 3 for n in counts[: few - 1]) < few - 1
+
+    def number_of_images(num_scenes):
+        dataset = pipelines.discovery_dataset(
+            "multi_dsprites/own",
+            "test",
+            5,
+            data_dir=tmp_path,
+            num_scenes=num_scenes,
+            max_num_objects=3,
+        )
+        return sum(len(batch["image"]) for batch in dataset)
+
+    assert number_of_images(few - 1) == few - 1
+    assert number_of_images(few) == few
+    with pytest.warns(UserWarning, match=rf"Only {few} scenes.*num_scenes=40\b"):
+        assert number_of_images(40) == few
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
