@@ -21,12 +21,19 @@ def prepare(name, data_dir=None, manual_dir=None, **options):
     Args:
         name: String, `<dataset>/<config>`, like `"tetrominoes/synthetic"`.
         data_dir: Path of the directory of all datasets; `None` means that of TFDS.
-        manual_dir: Path of a directory to take a public file from if it lies there.
+        manual_dir: Path of a directory that holds the public file, directly or as in
+            the public bucket (`tetrominoes/tetrominoes_train.tfrecords`); nothing is
+            downloaded then.
         **options: With any of them, `<config>` is a new name for a configuration of
             one's own, and these are its fields, like `num_train=1000`.
 
     Returns:
         The TFDS builder of the prepared dataset.
+
+    Raises:
+        FileNotFoundError: `manual_dir` does not hold the public file.
+        ConnectionError: The public file cannot be downloaded.
+        ValueError: The name or an option does not fit.
     """
     builder_cls, config, _ = _resolve(name)
     known = builder_cls.builder_configs
@@ -120,7 +127,11 @@ def _parse_arguments(arguments):
     )
     parser.add_argument("name", help="<dataset>/<config>")
     parser.add_argument("--data_dir", help="directory of all datasets")
-    parser.add_argument("--manual_dir", help="where a public file may lie already")
+    parser.add_argument(
+        "--manual_dir",
+        help="directory that holds the public file: directly, or in the "
+        "folders of the public bucket; nothing is downloaded then",
+    )
     name = parser.parse_known_args(arguments)[0].name
     config_cls = _resolve(name)[0].builder_config_cls
     base = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
@@ -137,7 +148,10 @@ def _parse_arguments(arguments):
 
 def main(arguments=None):
     """Runs the command line."""
-    builder = prepare(**_parse_arguments(arguments))
+    try:
+        builder = prepare(**_parse_arguments(arguments))
+    except (ConnectionError, FileNotFoundError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from None
     sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
     print(f"{builder.info.full_name} is in {builder.data_path}: {sizes}")
 

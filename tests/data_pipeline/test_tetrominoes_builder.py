@@ -47,23 +47,6 @@ def test_real_and_synthetic_have_the_same_features(tmp_path, data_dir):
     assert real.info.features.to_json() == synthetic.info.features.to_json()
 
 
-def test_real_is_downloaded_from_the_public_address(tmp_path, monkeypatch):
-    drawn = write_public_file(tmp_path, 2)
-    asked = []
-
-    def download(self, url):
-        asked.append(url)
-        return tmp_path / FILE
-
-    monkeypatch.setattr(tfds.download.DownloadManager, "download", download)
-    options = {"source": "real", "num_train": 1, "num_test": 1}
-    builder = prepare("tetrominoes/few", tmp_path / "data", **options)
-    assert asked == [
-        "https://storage.googleapis.com/multi-object-datasets/tetrominoes/" + FILE
-    ]
-    assert_same_scenes(load(builder, "test"), drawn[1:])
-
-
 def test_a_broken_file_leaves_nothing_behind(tmp_path):
     write_public_file(tmp_path, 4)
     options = {"source": "real", "num_train": 5, "num_test": 3}

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from slot_attention_tf.data import records
+from slot_attention_tf.data import public_files, records
 from slot_attention_tf.data.generators import scenes
 from slot_attention_tf.data.png import encode_png
 
@@ -70,6 +70,8 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     DESCRIPTION = ""
     # How many labels, from 0 on, are background.
     NUM_BACKGROUND = 1
+    # Where the user put public files, given with `download_and_prepare`.
+    _manual_dir = None
 
     @abc.abstractmethod
     def _features(self):
@@ -124,10 +126,12 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             disable_shuffling=True,
         )
 
-    def download_and_prepare(self, **kwargs):
+    def download_and_prepare(self, *, download_config=None, **kwargs):
         """Makes the dataset, unless it is there; see TFDS."""
+        # What the download manager knows as its manual directory is never `None`.
+        self._manual_dir = getattr(download_config, "manual_dir", None)
         try:
-            super().download_and_prepare(**kwargs)
+            super().download_and_prepare(download_config=download_config, **kwargs)
         finally:
             tfds.enable_progress_bar()
 
@@ -160,7 +164,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             }
         splits = {}
         for file, counts in self._real_splits().items():
-            path = locate_public_file(dl_manager, file)
+            path = public_files.locate_public_file(dl_manager, file, self._manual_dir)
             # One pass: each split goes on where the one before it stopped.
             examples = self._read(path, file, sum(counts.values()))
             for split, count in counts.items():
@@ -229,14 +233,3 @@ def entity_features(resolution, channels, factors):
             for name, shape in factors.items()
         },
     }
-
-
-def locate_public_file(dl_manager, name):
-    """Returns the path of a public file: that in `manual_dir`, else a download."""
-    # `dl_manager.manual_dir` insists on a directory, and here it is a choice.
-    manual_dir = dl_manager._manual_dir
-    if manual_dir is not None:
-        path = manual_dir / name.rsplit("/", 1)[-1]
-        if path.exists():
-            return path
-    return dl_manager.download(records.BASE_URL + name)
