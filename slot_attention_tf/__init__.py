@@ -41,6 +41,7 @@ _HOME = {
     "build_clevr": "data.clevr",
     "build_clevr_iterator": "data.clevr",
     "preprocess_clevr": "data.clevr",
+    "preprocess_images": "data.images",
     "export_saved_model": "export",
     "load_reference_checkpoint": "export",
 }

@@ -1,8 +1,8 @@
-"""Layout of the 19 numbers that describe one CLEVR object as a set element.
+"""Facts of CLEVR: its frame, and the 19 numbers that describe one object.
 
-The one place that knows which feature means what. Targets and predictions are
-in [0, 1]: coordinates as (xyz + 3) / 6, one-hot categories in the label order of
-TFDS, and last a flag that tells real objects from padding.
+The one place that knows which feature of a set element means what. Targets and
+predictions are in [0, 1]: coordinates as (xyz + 3) / 6, one-hot categories in the
+label order of TFDS, and last a flag that tells real objects from padding.
 """
 
 import numpy as np
@@ -26,6 +26,11 @@ CATEGORIES = {
     "color": ("gray", "blue", "brown", "yellow", "red", "green", "purple", "cyan"),
 }
 
+MAX_NUM_OBJECTS = 10
+# The centre of an image of 240x320, which the papers crop to: rows 29 to 221 and
+# columns 64 to 256, as (top, bottom, left, right).
+CROP = (29, 221, 64, 256)
+
 # The scene spans [-3, 3] on each axis.
 COORDS_SCALE = 6.0
 COORDS_OFFSET = -3.0
@@ -38,6 +43,43 @@ def group_slices():
         name: slice(end - size, end)
         for (name, size), end in zip(GROUP_SIZES.items(), ends, strict=True)
     }
+
+
+def encode_coords(coords):
+    """Maps positions in CLEVR's units, `[-3, 3]`, to `[0, 1]`: (xyz + 3) / 6.
+
+    Args:
+        coords: Float array or tensor of any shape and of any library.
+
+    Returns:
+        Values of the same type and shape.
+    """
+    return (coords - COORDS_OFFSET) / COORDS_SCALE
+
+
+def decode_coords(coords):
+    """Maps positions in `[0, 1]` back to CLEVR's units, as `encode_coords` took them.
+
+    Args:
+        coords: Float array or tensor of any shape and of any library.
+
+    Returns:
+        Values of the same type and shape.
+    """
+    return coords * COORDS_SCALE + COORDS_OFFSET
+
+
+def is_real(elements):
+    """Tells which set elements are objects and which are padding.
+
+    Args:
+        elements: Array or tensor `[..., 19]`: targets, whose last number is 1 or 0, or
+            predictions, whose last number is a probability.
+
+    Returns:
+        Boolean array or tensor `[...]`.
+    """
+    return elements[..., group_slices()["real_object"].start] > 0.5
 
 
 def feature_weights(**groups):
@@ -93,7 +135,7 @@ def describe(element):
         CATEGORIES[name][int(np.argmax(element[slices[name]]))]
         for name in ("size", "material", "shape", "color")
     )
-    coords = element[slices["coords"]] * COORDS_SCALE + COORDS_OFFSET
+    coords = decode_coords(element[slices["coords"]])
     # Adding 0 turns -0.0 into 0.0.
     position = ", ".join(f"{round(value, 1) + 0.0:.1f}" for value in coords)
     return f"{size} {color} {material} {shape} at ({position})"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from slot_attention_tf import clevr_properties as properties
 
@@ -14,6 +15,20 @@ def test_groups_cover_the_features_in_order():
     assert slices["real_object"] == slice(18, 19)
     for name, values in properties.CATEGORIES.items():
         assert len(values) == properties.GROUP_SIZES[name]
+
+
+def test_coordinates_are_encoded_and_decoded():
+    coords = np.array([-3.0, 0.0, 1.5, 3.0])
+    np.testing.assert_allclose(properties.encode_coords(coords), [0, 0.5, 0.75, 1])
+    np.testing.assert_allclose(properties.decode_coords(np.array([0, 1])), [-3, 3])
+
+
+@pytest.mark.parametrize("make", [np.asarray, tf.constant])
+def test_the_last_number_says_which_elements_are_real(make):
+    elements = np.zeros((2, 3, 19), "float32")
+    elements[0, 1, 18], elements[1, 2, 18], elements[1, 1, 17] = 1.0, 0.6, 1.0
+    found = properties.is_real(make(elements))
+    np.testing.assert_array_equal(found, [[0, 1, 0], [0, 0, 1]])
 
 
 def test_feature_weights():

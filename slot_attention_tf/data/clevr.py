@@ -3,12 +3,10 @@
 Works for TFDS's `clevr:3.1.0` and for `synthetic_clevr` alike.
 """
 
-from slot_attention_tf.clevr_properties import CATEGORIES, COORDS_OFFSET, COORDS_SCALE
+from slot_attention_tf.clevr_properties import CATEGORIES, CROP, encode_coords
+from slot_attention_tf.data.images import to_model_range
 from slot_attention_tf.data.prepare import open_prepared
 
-# The centre of images of 240x320: top, bottom, left, right.
-CROP = (29, 221, 64, 256)
-MAX_NUM_OBJECTS = 10
 _OFFICIAL_IMAGE_SHAPE = (320, 480, 3)
 
 
@@ -143,10 +141,10 @@ _SHUFFLE_BUFFER = 2_000
 
 
 def to_float(images):
-    """Turns uint8 images into float32 in `[-1, 1]`, in the release's arithmetic."""
+    """Turns pixels in `[0, 255]`, of any type, into float32 in `[-1, 1]`."""
     import tensorflow as tf
 
-    return (tf.cast(images, tf.float32) / 255.0 - 0.5) * 2.0
+    return to_model_range(tf.cast(images, tf.float32))
 
 
 def resize(images, resolution):
@@ -163,7 +161,7 @@ def set_targets(objects, max_n_objects):
     """Returns the set to predict, `[max_n_objects, 19]`; see `preprocess_clevr`."""
     import tensorflow as tf
 
-    coords = (objects["3d_coords"] - COORDS_OFFSET) / COORDS_SCALE  # [n, 3]
+    coords = encode_coords(objects["3d_coords"])  # [n, 3]
     one_hot = [
         tf.one_hot(objects[name], len(values)) for name, values in CATEGORIES.items()
     ]

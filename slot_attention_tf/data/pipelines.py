@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from slot_attention_tf.clevr_properties import CROP, MAX_NUM_OBJECTS
 from slot_attention_tf.data import batching, clevr
 from slot_attention_tf.data.prepare import open_prepared, prepare
 
@@ -150,7 +151,7 @@ def set_prediction_dataset(
     )
     builder = open_prepared(name, data_dir)
     shape = clevr.image_shape(builder)
-    crop = clevr.CROP if apply_crop else None
+    crop = CROP if apply_crop else None
     _check_image(shape, resolution, crop)
     shards = batching.open_split(builder, split)
     if max_num_objects < 1:
@@ -159,7 +160,7 @@ def set_prediction_dataset(
             f"Received: max_num_objects={max_num_objects}"
         )
     # CLEVR has no scene of more than ten objects: nothing to count.
-    limit = max_num_objects if max_num_objects < clevr.MAX_NUM_OBJECTS else None
+    limit = max_num_objects if max_num_objects < MAX_NUM_OBJECTS else None
     selected = batching.select_scenes(builder, split, shards, limit, num_scenes)
     parse = clevr.parser(builder)
 

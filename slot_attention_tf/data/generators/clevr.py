@@ -9,15 +9,13 @@ import math
 
 import numpy as np
 
-from slot_attention_tf.clevr_properties import CATEGORIES
+from slot_attention_tf.clevr_properties import CATEGORIES, CROP, MAX_NUM_OBJECTS
 from slot_attention_tf.data.generators import clevr_geometry as geometry
 from slot_attention_tf.data.generators import clevr_renderer as renderer
 from slot_attention_tf.data.generators import clevr_shading as shading
 
-MIN_NUM_OBJECTS, MAX_NUM_OBJECTS = 3, 10
+MIN_NUM_OBJECTS = 3
 MAX_NUM_ENTITIES = 1 + MAX_NUM_OBJECTS
-# The crop of the papers: rows 29 to 221 and columns 64 to 256 of 240x320.
-CROP = (29, 221, 64, 256)
 FULL_FRAME = (0, renderer.FRAME[0], 0, renderer.FRAME[1])
 
 RADII = {"small": 0.35, "large": 0.7}
