@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slot_attention_tf.clevr_properties import CATEGORIES
-from slot_attention_tf.data.generators import clevr, clevr_geometry, scenes
+from slot_attention_tf.data.generators import clevr, ray_geometry, scenes
 
 STORED = pathlib.Path(__file__).parents[1] / "data" / "clevr_generated.npz"
 SMALL = {"resolution": (48, 48)}
@@ -33,7 +33,7 @@ def drawn():
 @pytest.fixture(scope="module")
 def placed():
     """Factors of a thousand sets of objects, without pictures, and the axes."""
-    right, _, back = clevr_geometry.level_axes(clevr.CAMERA_POSITION)
+    right, _, back = ray_geometry.level_axes(clevr.CAMERA_POSITION)
     axes = np.array([right[:2], back[:2] / np.linalg.norm(back[:2])])
     tries = (
         clevr._try_objects(scenes.scene_rng(1, i), 3 + i % 8, axes) for i in range(1000)

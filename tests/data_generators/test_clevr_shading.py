@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from slot_attention_tf.data.generators import clevr_geometry as geometry
 from slot_attention_tf.data.generators import clevr_shading as shading
+from slot_attention_tf.data.generators import ray_geometry as geometry
 
 LAMP = shading.Lamp((0.0, 3.0, 6.0), 1.0, (1.0, 0.5, 0.25), 20.0)
 UP = (0.0, 0.0, 1.0)

@@ -10,9 +10,9 @@ import math
 import numpy as np
 
 from slot_attention_tf.clevr_properties import CATEGORIES, CROP, MAX_NUM_OBJECTS
-from slot_attention_tf.data.generators import clevr_geometry as geometry
 from slot_attention_tf.data.generators import clevr_renderer as renderer
 from slot_attention_tf.data.generators import clevr_shading as shading
+from slot_attention_tf.data.generators import ray_geometry as geometry
 
 MIN_NUM_OBJECTS = 3
 MAX_NUM_ENTITIES = 1 + MAX_NUM_OBJECTS

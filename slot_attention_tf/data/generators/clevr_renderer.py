@@ -6,9 +6,10 @@ import math
 import numpy as np
 
 from slot_attention_tf.data.generators import clevr_shading as shading
-from slot_attention_tf.data.generators.clevr_geometry import (
+from slot_attention_tf.data.generators.ray_geometry import (
     dot,
     level_axes,
+    nearest,
     normalize,
     vector,
 )
@@ -126,7 +127,7 @@ def render_labels(scene, camera, view):
         uint8 `[height, width]`: 0 for the background, `i + 1` for `scene.solids[i]`.
     """
     directions = camera.directions(*view.grid())
-    labels, _ = shading.nearest(scene, vector(*camera.position), directions)
+    labels, _ = nearest(scene.solids, vector(*camera.position), directions)
     return labels.astype(np.uint8).reshape(view.resolution)
 
 

@@ -5,7 +5,7 @@ Lamps and materials are those of the published scene files of CLEVR (Johnson et 
 fixed rays: soft shadows from nine points of a lamp, light bounced off the floor as
 one constant, highlights from the GGX distribution.
 
-Arithmetic on arrays keeps to the operations named in `clevr_geometry`.
+Arithmetic on arrays keeps to the operations named in `ray_geometry`.
 """
 
 import dataclasses
@@ -13,8 +13,9 @@ import math
 
 import numpy as np
 
-from slot_attention_tf.data.generators import clevr_geometry as geometry
-from slot_attention_tf.data.generators.clevr_geometry import dot, normalize, vector
+from slot_attention_tf.data.generators import ray_geometry as geometry
+from slot_attention_tf.data.generators.clevr_backdrop import backdrop_hit
+from slot_attention_tf.data.generators.ray_geometry import dot, normalize, vector
 
 RUBBER, METAL = 0, 1
 MAX_BOUNCES = 2
@@ -73,42 +74,6 @@ class Scene:
 _SUN = Lamp((414.0, -195.0, 889.0), 160.0, (1.0, 1.0, 1.0), 18.2)
 
 
-def nearest(scene, origins, directions):
-    """Finds the solid that each ray meets first.
-
-    Args:
-        scene: a `Scene`.
-        origins: float32 `[3, n]` or `[3, 1]`.
-        directions: float32 `[3, n]` of unit length.
-
-    Returns:
-        A tuple of int64 `[n]`, 0 for none and `i + 1` for `scene.solids[i]`, and
-        float32 `[n]`, the distances (`inf` for none).
-    """
-    n = directions.shape[1]
-    labels, distance = np.zeros(n, np.int64), np.full(n, np.inf, np.float32)
-    for label, solid in enumerate(scene.solids, 1):
-        candidates = _near_ray(solid, origins, directions)
-        if not candidates.size:
-            continue
-        o = origins if origins.shape[1] == 1 else origins[:, candidates]
-        t = solid.hit(o, directions[:, candidates])
-        closer = t < distance[candidates]
-        chosen = candidates[closer]
-        labels[chosen], distance[chosen] = label, t[closer]
-    return labels, distance
-
-
-def _near_ray(solid, origins, directions, spread=0.0):
-    """Indices of the cones, `spread` wide, that meet a solid's bounding sphere."""
-    offset = vector(*solid.center) - origins
-    along = dot(offset, directions)
-    radius = np.float32(solid.bounding_radius)
-    reach = radius + np.float32(1.5 * spread) * along
-    passing = dot(offset, offset) - along * along < reach * reach
-    return np.flatnonzero(passing & (along > -radius))
-
-
 def radiance(scene, origins, directions, bounces=MAX_BOUNCES):
     """Light that arrives along rays.
 
@@ -121,8 +86,8 @@ def radiance(scene, origins, directions, bounces=MAX_BOUNCES):
     Returns:
         float32 `[3, n]`, linear RGB, unclipped.
     """
-    labels, distance = nearest(scene, origins, directions)
-    floor, normals = geometry.backdrop_hit(origins, directions)
+    labels, distance = geometry.nearest(scene.solids, origins, directions)
+    floor, normals = backdrop_hit(origins, directions)
     labels[(labels == 0) & ~np.isfinite(floor)] = -1
     distance = np.where(labels == 0, floor, distance)
     color = np.zeros_like(directions)
@@ -197,7 +162,7 @@ def _lit_fraction(scene, points, labels, to_lamp, targets, spread):
     blocked = np.zeros((targets.shape[1], points.shape[1]), bool)
     p, d = points[:, towards], to_lamp[:, towards]
     for label, solid in enumerate(scene.solids, 1):
-        near = _near_ray(solid, p, d, spread)
+        near = geometry.near_ray(solid, p, d, spread)
         # A convex solid has no shadow on itself other than its far side.
         near = near[labels[towards[near]] != label]
         if not near.size:

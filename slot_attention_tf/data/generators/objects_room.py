@@ -11,10 +11,9 @@ import math
 
 import numpy as np
 
-from slot_attention_tf.data.generators import clevr_geometry as geometry
-from slot_attention_tf.data.generators import clevr_shading as shading
-from slot_attention_tf.data.generators.clevr_geometry import dot, normalize, vector
+from slot_attention_tf.data.generators import ray_geometry as geometry
 from slot_attention_tf.data.generators.multi_dsprites import hsv_to_rgb
+from slot_attention_tf.data.generators.ray_geometry import dot, normalize, vector
 
 RESOLUTION = (64, 64)
 SKY, FLOOR, FIRST_WALL, SECOND_WALL = range(4)
@@ -108,7 +107,7 @@ def _draw_camera(rng):
     x, y = (_HALF_WIDTH - 0.4) * (2 * rng.random(2) - 1)
     low, high = _CAMERA_HEIGHT
     position = vector(x, y, low + (high - low) * rng.random())
-    # A rational point of the circle needs no sine: see `clevr_geometry`.
+    # A rational point of the circle needs no sine: see `ray_geometry`.
     t = 2 * rng.random() - 1
     forward = ((1 - t * t) / (1 + t * t), 2 * t / (1 + t * t))
     if rng.random() < 0.5:
@@ -201,8 +200,7 @@ def _place_objects(rng, num_objects, origin, forward):
 def _draw_labels(origin, directions, room, solids):
     """Adds the objects to the room; (None, None) if one of them hardly shows."""
     labels, distance, light = room
-    scene = shading.Scene(tuple(solids), (), (), ())
-    nearest, depth = shading.nearest(scene, origin, directions)
+    nearest, depth = geometry.nearest(solids, origin, directions)
     front = (nearest > 0) & (depth < distance)
     labels = np.where(front, nearest - 1 + NUM_BACKGROUND, labels)
     light = light.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Rays, solids and the backdrop of CLEVR scenes.
+"""Rays, and the solids that they meet: what several generators draw with.
 
 Vectors are float32 arrays whose first axis holds x, y and z. Only additions,
 products, divisions, square roots and comparisons touch arrays: these are exact to
@@ -15,16 +15,6 @@ CUBE, SPHERE, CYLINDER = 0, 1, 2
 # Radius of the rounded edges of a solid of half-extent 1.
 _BEVEL = {CUBE: 0.2, CYLINDER: 0.057}
 _BOUNDING_RADIUS = {CUBE: 1.6, SPHERE: 1.0, CYLINDER: 1.39}
-# The floor bends up into a wall along the horizontal axis `BACKDROP_AXIS`; the
-# profile is the surface's height at positions along it.
-BACKDROP_AXIS = (-0.9032, 0.4292)
-_BACKDROP_PROFILE = (
-    (4.0, 0.0), (6.5, 0.06), (9.0, 0.20), (10.8, 0.42), (12.2, 0.75),
-    (13.3, 1.16), (14.2, 1.76), (15.0, 2.68), (15.6, 3.95), (16.1, 5.7),
-    (16.5, 7.8), (17.1, 12.2), (18.1, 23.2),
-)  # fmt: skip
-# The sheet ends below the camera, so mirrors that face it see darkness there.
-_BACKDROP_START = -9.55
 
 
 def dot(a, b):
@@ -233,42 +223,37 @@ def _march(shape, o, d, near, far, steps=24, tolerance=2e-3):
     return near
 
 
-def backdrop_hit(origins, directions):
-    """Distance to the floor and wall, and the surface's unit normals there.
+def nearest(solids, origins, directions):
+    """Finds the solid that each ray meets first.
 
-    The space above the sheet is convex, so a ray leaves it through the nearest of
-    the planes that make up the sheet.
+    Args:
+        solids: sequence of `Solid`.
+        origins: float32 `[3, n]` or `[3, 1]`.
+        directions: float32 `[3, n]` of unit length.
 
     Returns:
-        A tuple of float32 `[...]` (`inf` where the ray leaves the stage) and
-        float32 `[3, ...]`.
+        A tuple of int64 `[n]`, 0 for none and `i + 1` for `solids[i]`, and
+        float32 `[n]`, the distances (`inf` for none).
     """
-    ax, ay = (np.float32(a) for a in BACKDROP_AXIS)
-    s, ds = ax * origins[0] + ay * origins[1], ax * directions[0] + ay * directions[1]
-    z, dz = origins[2], directions[2]
-    distance = np.full(np.broadcast_shapes(s.shape, ds.shape), np.inf, np.float32)
-    for (s0, z0), (s1, z1) in zip(
-        ((-10.0, 0.0),) + _BACKDROP_PROFILE, _BACKDROP_PROFILE, strict=False
-    ):
-        slope = np.float32((z1 - z0) / (s1 - s0))
-        height = z - np.float32(z0) - slope * (s - np.float32(s0))
-        speed = slope * ds - dz
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = np.where(speed > 1e-6, height / speed, np.float32(np.inf))
-        distance = np.minimum(distance, np.maximum(t, 0))
-    with np.errstate(invalid="ignore"):
-        at = s + distance * ds
-        top = z + distance * dz > _BACKDROP_PROFILE[-1][1]
-    distance = np.where((at < _BACKDROP_START) | top, np.float32(np.inf), distance)
-    return distance, _backdrop_normal(at)
+    n = directions.shape[1]
+    labels, distance = np.zeros(n, np.int64), np.full(n, np.inf, np.float32)
+    for label, solid in enumerate(solids, 1):
+        candidates = near_ray(solid, origins, directions)
+        if not candidates.size:
+            continue
+        o = origins if origins.shape[1] == 1 else origins[:, candidates]
+        t = solid.hit(o, directions[:, candidates])
+        closer = t < distance[candidates]
+        chosen = candidates[closer]
+        labels[chosen], distance[chosen] = label, t[closer]
+    return labels, distance
 
 
-def _backdrop_normal(at):
-    knots = np.array([k for k, _ in _BACKDROP_PROFILE])
-    heights = np.array([h for _, h in _BACKDROP_PROFILE])
-    slopes = np.gradient(heights, knots)
-    slopes[0] = 0.0
-    slope = np.interp(at, knots, slopes).astype(np.float32)
-    length = np.sqrt(1 + slope * slope)
-    ax, ay = (np.float32(a) for a in BACKDROP_AXIS)
-    return np.stack([-slope * ax / length, -slope * ay / length, 1 / length])
+def near_ray(solid, origins, directions, spread=0.0):
+    """Indices of the cones, `spread` wide, that meet a solid's bounding sphere."""
+    offset = vector(*solid.center) - origins
+    along = dot(offset, directions)
+    radius = np.float32(solid.bounding_radius)
+    reach = radius + np.float32(1.5 * spread) * along
+    passing = dot(offset, offset) - along * along < reach * reach
+    return np.flatnonzero(passing & (along > -radius))
