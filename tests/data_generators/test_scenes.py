@@ -103,6 +103,24 @@ def test_a_function_of_the_main_script_needs_one_process():
     assert "pass `processes=1`" in run.stderr
 
 
+def test_a_script_without_a_main_guard_runs_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from slot_attention_tf.data.generators import scenes, tetrominoes\n"
+        "scenes._MAX_CHUNK_SCENES = 3\n"
+        "draw = tetrominoes.draw_scene\n"
+        "drawn = scenes.generate_scenes(draw, 12, seed=0, processes=2)\n"
+        "print(len(drawn['image']))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (run.stdout, run.stderr) == ("12\n", "")
+
+
 def test_an_error_in_a_worker_reaches_the_caller():
     drawn = scenes.iterate_scenes(
         draw_numbers, 60, seed=0, processes=2, fail_above=0.95

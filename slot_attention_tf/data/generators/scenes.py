@@ -4,9 +4,10 @@ Scene `i` of a stream is drawn with `np.random.default_rng([seed, i])`, so it de
 on the seed and its index alone: not on the number of processes, nor on the scenes
 before it.
 
-The workers are plain Python processes that get their task through a pipe. Unlike
-`fork` this is safe beside TensorFlow's threads, and unlike `spawn` it does not run
-the user's script once more in every worker.
+The workers are plain Python processes that get their task through a pipe, and no pool
+of the standard library: `fork` is not safe beside TensorFlow's threads, and `spawn`
+and `forkserver` run the user's script once more in every worker, which breaks one
+without a main guard and makes each worker import what the script imports.
 """
 
 import contextlib
