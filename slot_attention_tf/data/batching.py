@@ -39,6 +39,12 @@ class Batching:
 
 def open_split(builder, split):
     """Returns the `RecordShards` of a split of a prepared dataset."""
+    if builder.info.file_format.value != "tfrecord":
+        raise ValueError(
+            f"{builder.info.full_name} must be stored as TFRecord files. Prepare it "
+            "again with `file_format='tfrecord'`. "
+            f"Received: file_format={builder.info.file_format.value!r}"
+        )
     try:
         instructions = builder.info.splits[split].file_instructions
     except (KeyError, ValueError):

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from slot_attention_tf.clevr_properties import CROP, MAX_NUM_OBJECTS
-from slot_attention_tf.data import batching, clevr
+from slot_attention_tf.data import batching, clevr, decoding
 from slot_attention_tf.data.prepare import open_prepared, prepare
 
 __all__ = ["discovery_dataset", "prepare", "set_prediction_dataset"]
@@ -28,8 +28,13 @@ def discovery_dataset(
     repeat=False,
     start_batch=0,
     drop_remainder=False,
+    labels=True,
 ):
     """Batches of images and label maps for object discovery.
+
+    Any prepared TFDS dataset will do that has a feature `image` of uint8 pixels and a
+    label map: integers `[H, W]` or `[H, W, 1]`, 0 for the background, called
+    `segmentation`, `segmentations` or `mask`.
 
     The order of the scenes depends on `seed` and the number of the epoch only. With
     `repeat`, batches run across the ends of epochs and are all full; `start_batch=n`
@@ -55,10 +60,12 @@ def discovery_dataset(
         repeat: Boolean, whether to start again at the end.
         start_batch: Integer >= 0, how many batches to leave out at the start.
         drop_remainder: Boolean, whether to leave out a last, smaller batch.
+        labels: Boolean, whether to decode the label maps, too. Training needs none.
 
     Returns:
-        A `tf.data.Dataset` of dicts: `image` float32 `[B, H, W, C]` in `[-1, 1]`;
-        `segmentation` uint8 `[B, H, W]`, 0 for the background.
+        A `tf.data.Dataset` of dicts: `image` float32 `[B, H, W, C]` in `[-1, 1]`, and
+        with labels `segmentation` uint8 `[B, H, W]`, 0 for the background (int32 for
+        datasets that are not of this package and store other integers).
 
     Raises:
         FileNotFoundError: The data is not there; says the command that makes it.
@@ -70,7 +77,7 @@ def discovery_dataset(
         batch_size, shuffle, seed, repeat, start_batch, drop_remainder
     )
     builder = open_prepared(name, data_dir)
-    shape = builder.info.features["image"].shape
+    shape = decoding.image_shape(builder, resolution, crop)
     _check_image(shape, resolution, crop)
     _check_channels(shape, num_channels, grayscale)
     shards = batching.open_split(builder, split)
@@ -85,18 +92,16 @@ def discovery_dataset(
             stacklevel=2,
         )
 
-    background = batching.num_background(builder)
-    form = {
-        "resolution": resolution,
-        "num_channels": num_channels,
-        "grayscale": grayscale,
-    }
-
-    def decode(serialized):
-        return _decode_scene(serialized, shape, crop, background)
+    decode = decoding.scene_decoder(
+        builder, labels=labels, crop=crop, resolution=resolution
+    )
 
     def finish(batch):
-        return _to_model_input(**batch, **form)
+        images = _to_model_input(batch["image"], resolution, num_channels, grayscale)
+        if not labels:
+            return {"image": images}
+        segmentation = _resize_nearest(batch["segmentation"], resolution)
+        return {"image": images, "segmentation": segmentation}
 
     title = builder.info.full_name
     batches = batching.make_batches(shards, selected, decode, settings, title)
@@ -168,7 +173,7 @@ def set_prediction_dataset(
         features = parse(serialized)
         image = tf.ensure_shape(features["image"], shape)
         return {
-            "image": _cut(image, crop),
+            "image": decoding.cut(image, crop),
             "target": clevr.set_targets(features["objects"], max_num_objects),
         }
 
@@ -206,52 +211,25 @@ def _check_channels(shape, num_channels, grayscale):
         )
 
 
-def _decode_scene(serialized, shape, crop, num_background):
-    """Decodes the image and the label map of one scene, uint8, cropped."""
-    import tensorflow as tf
-
-    strings = tf.io.FixedLenFeature([], tf.string)
-    parsed = tf.io.parse_single_example(
-        serialized, {"image": strings, "segmentation": strings}
-    )
-    image = tf.io.decode_png(parsed["image"], shape[-1])
-    labels = tf.io.decode_png(parsed["segmentation"], 1)
-    image = tf.ensure_shape(image, shape)
-    labels = tf.ensure_shape(labels, (*shape[:2], 1))
-    # All background becomes 0; the first object, 1.
-    last = tf.constant(num_background - 1, tf.uint8)
-    labels = tf.maximum(labels, last) - last
-    return {"image": _cut(image, crop), "segmentation": _cut(labels[..., 0], crop)}
-
-
-def _cut(image, crop):
-    if crop is None:
-        return image
-    top, bottom, left, right = crop
-    return image[top:bottom, left:right]
-
-
-def _to_model_input(image, segmentation, resolution, num_channels, grayscale):
+def _to_model_input(image, resolution, num_channels, grayscale):
     import tensorflow as tf
 
     if resolution is not None:
         # Before the scaling to [-1, 1], as there are fewer pixels to scale after it.
         image = tf.image.resize(image, resolution, tf.image.ResizeMethod.BILINEAR)
-        segmentation = _resize_nearest(segmentation, resolution)
     image = clevr.to_float(image)  # [B, H, W, C]
     if grayscale and image.shape[-1] == 3:
         image = tf.image.rgb_to_grayscale(image)
     if image.shape[-1] != num_channels:
         image = tf.repeat(image, num_channels, axis=-1)
-    image = tf.clip_by_value(image, -1.0, 1.0)  # Rounding may leave the range.
-    return {"image": image, "segmentation": segmentation}
+    return tf.clip_by_value(image, -1.0, 1.0)  # Rounding may leave the range.
 
 
 def _resize_nearest(labels, resolution):
     """Resizes label maps `[B, h, w]` as `tf.image.resize` does, in half its time."""
     import tensorflow as tf
 
-    for size in resolution:
+    for size in resolution or ():
         old = labels.shape[1]
         nearest = np.floor((np.arange(size) + 0.5) * old / size).astype(np.int32)
         # Twice along axis 1, where whole rows are copied and not single bytes.

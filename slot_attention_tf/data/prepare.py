@@ -61,16 +61,22 @@ def prepare(name, data_dir=None, manual_dir=None, **options):
 def open_prepared(name, data_dir=None):
     """Returns the TFDS builder of a dataset that was prepared before.
 
+    The code that prepared it need not be there.
+
     Args:
-        name: String, `<dataset>/<config>`, or `<dataset>` for the default config.
+        name: String, `<dataset>/<config>`, or `<dataset>` for the default config;
+            `:<version>` may follow.
         data_dir: Path of the directory of all datasets; `None` means that of TFDS.
 
     Raises:
         FileNotFoundError: The data is not there; says the command that makes it.
         ValueError: There is no dataset of this name.
     """
-    builder_cls, config, version = _resolve(name)
     root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    with contextlib.suppress(tfds.core.DatasetNotFoundError):
+        if not _is_known(name):
+            return tfds.builder(name, data_dir=root)
+    builder_cls, config, version = _resolve(name)
     path = root / builder_cls.name / (config or "") / version
     if not (path / "dataset_info.json").exists():
         option = "" if data_dir is None else f" --data_dir={data_dir}"
@@ -80,6 +86,15 @@ def open_prepared(name, data_dir=None):
             "with options like --num_train=1000 if the configuration is one's own."
         )
     return tfds.builder_from_directory(path)
+
+
+def _is_known(name):
+    """Tells whether the code of the builder of a dataset has been imported."""
+    try:
+        tfds.builder_cls(name.partition(":")[0].partition("/")[0])
+    except tfds.core.DatasetNotFoundError:
+        return False
+    return True
 
 
 def _resolve(name):
