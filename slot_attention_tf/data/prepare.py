@@ -152,11 +152,14 @@ def _parse_arguments(arguments):
     base = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
     for field in dataclasses.fields(config_cls) if config_cls else ():
         if field.name not in base:
+            kind = {"type": field.type if callable(field.type) else str}
+            if field.type is bool:
+                kind = {"action": argparse.BooleanOptionalAction}
             parser.add_argument(
                 f"--{field.name}",
-                type=field.type if callable(field.type) else str,
+                **kind,
                 default=argparse.SUPPRESS,
-                help=f"for a configuration of one's own; default {field.default}",
+                help=f"for a new configuration; default {field.default}",
             )
     return vars(parser.parse_args(arguments))
 

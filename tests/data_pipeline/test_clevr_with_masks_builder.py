@@ -6,6 +6,7 @@ import pytest
 import tensorflow_datasets as tfds
 from public_records import assert_same_scenes, load
 
+from slot_attention_tf.data import prepare as prepare_module
 from slot_attention_tf.data import records
 from slot_attention_tf.data.builders import clevr_with_masks
 from slot_attention_tf.data.generators import clevr, scenes
@@ -127,6 +128,25 @@ def test_synthetic_holds_the_generated_scenes(synthetic):
     assert_same_scenes(load(builder, "train"), expected)
 
 
+def test_scenes_can_be_drawn_small_and_cropped(tmp_path):
+    command = ["clevr_with_masks/small", f"--data_dir={tmp_path}", "--cropped"]
+    options = ["--num_train=3", "--num_test=1", "--height=40", "--width=48"]
+    prepare_module.main([*command, *options, "--max_objects=3"])
+    (batch,) = discovery_dataset(
+        "clevr_with_masks/small", "train", 3, data_dir=tmp_path
+    ).as_numpy_iterator()
+    options = {"resolution": (40, 48), "crop": clevr.CROP, "max_objects": 3}
+    drawn = scenes.generate_scenes(clevr.draw_scene, 3, 0, processes=1, **options)
+    np.testing.assert_allclose(batch["image"], drawn["image"] / 127.5 - 1, atol=1e-6)
+    np.testing.assert_array_equal(batch["segmentation"], drawn["segmentation"][..., 0])
+
+
+def test_real_scenes_have_one_form(tmp_path):
+    options = {"source": "real", "height": 64}
+    with pytest.raises(ValueError, match="Received: height=64, width=320, cropped=Fa"):
+        prepare("clevr_with_masks/own", tmp_path, **options)
+
+
 def test_real_and_synthetic_have_the_same_features(tmp_path, synthetic):
     write_public_file(tmp_path, 2)
     options = {"source": "real", "num_train": 1, "num_test": 1}
@@ -161,6 +181,10 @@ def test_published_configurations():
     configs = tfds.builder_cls("clevr_with_masks").builder_configs
     for name in ("real", "synthetic"):
         assert (configs[name].num_train, configs[name].num_test) == (70_000, 1_000)
+    small = configs["laptop"]
+    assert (small.num_train, small.num_test) == (10_000, 320)
+    assert (small.height, small.width, small.cropped) == (64, 64, True)
+    assert (small.min_objects, small.max_objects) == (3, 6)
 
 
 def test_the_published_test_scenes_suffice_for_clevr6():
