@@ -39,7 +39,9 @@ class Batching:
 
 def open_split(builder, split):
     """Returns the `RecordShards` of a split of a prepared dataset."""
-    if builder.info.file_format.value != "tfrecord":
+    import tensorflow_datasets as tfds
+
+    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
         raise ValueError(
             f"{builder.info.full_name} must be stored as TFRecord files. Prepare it "
             "again with `file_format='tfrecord'`. "

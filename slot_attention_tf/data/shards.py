@@ -1,17 +1,24 @@
 """Random access to the records of a prepared split.
 
-Any order of scenes can be read without a shuffle buffer, and a stopped run goes on at
-any batch without reading what came before.
+Scenes can be read in any order without a shuffle buffer, and a stopped run continues
+at any batch without reading what came before.
+
+Where the records of a file are is found once, by walking from header to header, and
+kept beside the file: `<file>.index.npy` holds the length of each record.
 """
 
+import contextlib
 import mmap
+import os
 import struct
+import tempfile
 
 import numpy as np
 
 _LENGTH_BYTES = 8
 _CHECKSUM_BYTES = 4
 _HEADER_BYTES = _LENGTH_BYTES + _CHECKSUM_BYTES
+_FRAME_BYTES = _HEADER_BYTES + _CHECKSUM_BYTES
 
 
 class RecordShards:
@@ -30,21 +37,34 @@ class RecordShards:
         self._files = []
         locations = []
         for number, instruction in enumerate(instructions):
-            file = _map_file(instruction.filename)
-            self._files.append(file)
-            spans = _find_records(file, instruction)
-            spans = spans[instruction.skip : instruction.skip + instruction.take]
-            locations.append(np.insert(spans, 0, number, axis=1))
+            lengths = _record_lengths(instruction)
+            self._files.append(_map_file(instruction.filename))
+            ends = np.cumsum(lengths + _FRAME_BYTES) - _CHECKSUM_BYTES
+            spans = np.stack([np.full_like(ends, number), ends - lengths, ends], axis=1)
+            start = instruction.skip
+            locations.append(spans[start : start + instruction.take])
         self._locations = np.concatenate(locations)  # [n, (file, start, end)]
 
     def __len__(self):
         return len(self._locations)
 
     def read(self, indices):
-        """Returns the serialized records at `indices`, an object array of bytes."""
+        """Returns the serialized records at `indices`, an object array of bytes.
+
+        Raises:
+            ValueError: A file was changed after its index was written.
+        """
         records = np.empty(len(indices), object)
         for i, (number, start, end) in enumerate(self._locations[indices].tolist()):
-            records[i] = self._files[number][start:end]
+            file = self._files[number]
+            (length,) = struct.unpack_from("<Q", file, start - _HEADER_BYTES)
+            if length != end - start:
+                raise ValueError(
+                    "A file of the dataset is not the one that its index was made for. "
+                    "Delete the files *.index.npy beside it. "
+                    f"Received: a record of {length} bytes, not {end - start}"
+                )
+            records[i] = file[start:end]
         return records
 
 
@@ -55,20 +75,52 @@ def _map_file(filename):
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _find_records(file, instruction):
-    """Returns where each record of a file starts and ends, `[n, 2]`."""
-    spans = []
-    position = 0
-    while position + _HEADER_BYTES <= len(file):
-        (length,) = struct.unpack_from("<Q", file, position)
-        start = position + _HEADER_BYTES
-        spans.append((start, start + length))
-        position = start + length + _CHECKSUM_BYTES
-    if position != len(file) or len(spans) != instruction.examples_in_shard:
+def _record_lengths(instruction):
+    """Returns the length of each record of a file, int64 `[n]`."""
+    size = os.path.getsize(instruction.filename)
+    number = instruction.examples_in_shard
+    path = f"{instruction.filename}.index.npy"
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        lengths = np.load(path)
+        if len(lengths) == number and lengths.sum() + _FRAME_BYTES * number == size:
+            return lengths
+    lengths = _walk(instruction.filename, size)
+    end = sum(lengths) + _FRAME_BYTES * len(lengths)
+    if end != size or len(lengths) != number:
         raise ValueError(
-            f"The file {instruction.filename!r} is broken: it should hold "
-            f"{instruction.examples_in_shard} records. Received: {len(spans)} records, "
-            f"the last ending at byte {position} of {len(file)}. Delete its directory "
-            "and prepare the dataset again."
+            f"The file {instruction.filename!r} is broken: it should hold {number} "
+            f"records. Received: {len(lengths)} records, the last ending at byte {end} "
+            f"of {size}. Delete its directory and prepare the dataset again."
         )
-    return np.array(spans, np.int64).reshape(-1, 2)
+    lengths = np.array(lengths, np.int64)
+    with contextlib.suppress(OSError):  # A directory may be for reading only.
+        _save_atomically(path, lengths)
+    return lengths
+
+
+def _walk(filename, size):
+    """Reads the length of each record from its header, and nothing else."""
+    lengths = []
+    position = 0
+    # Not through the memory map, which reads ahead: as much as the whole file.
+    with open(filename, "rb", buffering=0) as file:
+        while position + _HEADER_BYTES <= size:
+            file.seek(position)
+            (length,) = struct.unpack("<Q", file.read(_LENGTH_BYTES))
+            lengths.append(length)
+            position += length + _FRAME_BYTES
+    return lengths
+
+
+def _save_atomically(path, array):
+    """Writes an array so that no reader ever sees a part of it."""
+    with tempfile.NamedTemporaryFile(
+        dir=os.path.dirname(path), suffix=".tmp", delete=False
+    ) as file:
+        try:
+            np.save(file, array)
+            os.fchmod(file.fileno(), 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise

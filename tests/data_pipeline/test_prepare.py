@@ -18,6 +18,13 @@ def test_a_prepared_dataset_is_found_again(data_dir):
     assert builder.info.metadata["config"]["num_train"] == 45
 
 
+def test_preparing_writes_the_index_of_the_records(data_dir):
+    builder = open_prepared("tetrominoes/tiny", data_dir)
+    for split in builder.info.splits.values():
+        for path in split.filepaths:
+            assert path.with_name(f"{path.name}.index.npy").exists()
+
+
 def test_preparing_again_does_nothing(data_dir, monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("prepared twice")

@@ -6,6 +6,7 @@ that draws a scene, or the format of its public file, or both: copy `tetrominoes
 
 import abc
 import dataclasses
+import os
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from slot_attention_tf.data import public_files, records
 from slot_attention_tf.data.generators import scenes
 from slot_attention_tf.data.png import encode_png
+from slot_attention_tf.data.shards import RecordShards
 
 REAL = "real"
 SYNTHETIC = "synthetic"
@@ -134,6 +136,14 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             super().download_and_prepare(download_config=download_config, **kwargs)
         finally:
             tfds.enable_progress_bar()
+        self._write_indices()
+
+    def _write_indices(self):
+        """Writes where the records are while the files are still in memory."""
+        local = os.path.isdir(self.data_path)
+        if local and self.info.file_format == tfds.core.FileFormat.TFRECORD:
+            for split in self.info.splits.values():
+                RecordShards(split.file_instructions)
 
     def as_dataset(
         self, split=None, *, shuffle_files=False, read_config=None, **kwargs
