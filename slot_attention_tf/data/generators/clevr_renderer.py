@@ -11,6 +11,7 @@ from slot_attention_tf.data.generators.ray_geometry import (
     level_axes,
     nearest,
     normalize,
+    put,
     vector,
 )
 
@@ -158,7 +159,7 @@ def render_image(scene, camera, view):
     shifts = np.array(_SUBPIXELS)[:, :, None]
     samples = render((rows + shifts[:, 0]).ravel(), (columns + shifts[:, 1]).ravel())
     samples = samples.reshape(3, len(_SUBPIXELS), -1)
-    light[:, edges] = samples.sum(axis=1) * np.float32(1 / len(_SUBPIXELS))
+    put(light, edges, samples.sum(axis=1) * np.float32(1 / len(_SUBPIXELS)))
     return _to_srgb(light).T.reshape(*view.resolution, 3)
 
 

@@ -15,7 +15,13 @@ import numpy as np
 
 from slot_attention_tf.data.generators import ray_geometry as geometry
 from slot_attention_tf.data.generators.clevr_backdrop import backdrop_hit
-from slot_attention_tf.data.generators.ray_geometry import dot, normalize, vector
+from slot_attention_tf.data.generators.ray_geometry import (
+    dot,
+    normalize,
+    put,
+    stack,
+    vector,
+)
 
 RUBBER, METAL = 0, 1
 MAX_BOUNCES = 2
@@ -87,20 +93,23 @@ def radiance(scene, origins, directions, bounces=MAX_BOUNCES):
         float32 `[3, n]`, linear RGB, unclipped.
     """
     labels, distance = geometry.nearest(scene.solids, origins, directions)
-    floor, normals = backdrop_hit(origins, directions)
-    labels[(labels == 0) & ~np.isfinite(floor)] = -1
-    distance = np.where(labels == 0, floor, distance)
+    floor = np.flatnonzero(labels == 0)
+    normals = np.empty_like(directions)
+    distance[floor], floor_normals = backdrop_hit(
+        origins.take(floor, axis=1), directions.take(floor, axis=1)
+    )
+    put(normals, floor, floor_normals)
     color = np.zeros_like(directions)
 
-    seen = np.flatnonzero(labels >= 0)
-    labels, d = labels[seen], directions[:, seen]
-    points = origins[:, seen] + distance[seen] * d
-    normals = normals[:, seen]
+    seen = np.flatnonzero(np.isfinite(distance))
+    labels, d = labels[seen], directions.take(seen, axis=1)
+    points = origins.take(seen, axis=1) + distance[seen] * d
+    normals = normals.take(seen, axis=1)
     for label, solid in enumerate(scene.solids, 1):
-        on = labels == label
-        if on.any():
-            normals[:, on] = solid.normal(points[:, on])
-    color[:, seen] = _shade(scene, points, normals, d, labels, bounces)
+        on = np.flatnonzero(labels == label)
+        if on.size:
+            put(normals, on, solid.normal(points.take(on, axis=1)))
+    put(color, seen, _shade(scene, points, normals, d, labels, bounces))
     return color
 
 
@@ -118,9 +127,12 @@ def _shade(scene, points, normals, directions, labels, bounces):
     for material, shade in ((RUBBER, _rubber), (METAL, _metal)):
         on = np.flatnonzero(materials == material)
         if on.size:
-            lights_on = [(e[on], color, to[:, on], s) for e, color, to, s in lights]
-            at = points[:, on], normals[:, on], directions[:, on], albedo[:, on]
-            result[:, on] = shade(scene, at, result[:, on], lights_on, bounces)
+            lights_on = [
+                (e[on], color, to.take(on, axis=1), s) for e, color, to, s in lights
+            ]
+            at = [a.take(on, axis=1) for a in (points, normals, directions, albedo)]
+            diffuse = result.take(on, axis=1)
+            put(result, on, shade(scene, at, diffuse, lights_on, bounces))
     return result
 
 
@@ -131,57 +143,74 @@ def _incoming(scene, points, normals, labels, grid):
         A list over lamps of tuples: irradiance with shadows `[n]`, colour `[3, 1]`,
         direction to the lamp `[3, n]` and half its angular size.
     """
-    lights = []
-    for lamp in (*scene.lamps, _SUN):
-        side, up, back = geometry.level_axes(lamp.position)
-        to_lamp = vector(*lamp.position) - points
-        squared = dot(to_lamp, to_lamp)
-        length = np.sqrt(squared)
-        to_lamp = to_lamp / length
-        facing = np.maximum(dot(normals, to_lamp), 0)
-        emitted = np.maximum(dot(vector(*back), to_lamp), 0)
-        power = np.float32(lamp.radiance * lamp.size**2)
-        irradiance = power * facing * emitted / squared
-        targets = [
-            np.array(lamp.position) + lamp.size * (u * side + v * up) for u, v in grid
-        ]
-        targets = np.array(targets, np.float32).T
-        spread = lamp.size / 2 / math.sqrt(sum(p * p for p in lamp.position))
-        shaded = np.where(facing > 0, labels, -1)
-        lit = _lit_fraction(scene, points, shaded, to_lamp, targets, spread)
-        lights.append((irradiance * lit, vector(*lamp.color), to_lamp, spread))
-    return lights
+    lamps = (*scene.lamps, _SUN)
+    axes = [geometry.level_axes(lamp.position) for lamp in lamps]
+    power = np.array([[lamp.radiance * lamp.size**2] for lamp in lamps], np.float32)
+    spreads = np.array(
+        [lamp.size / 2 / math.sqrt(sum(p * p for p in lamp.position)) for lamp in lamps]
+    )
+    targets = [
+        [np.array(lamp.position) + lamp.size * (u * side + v * up) for u, v in grid]
+        for lamp, (side, up, _) in zip(lamps, axes, strict=True)
+    ]
+    targets = np.array(targets, np.float32).transpose(2, 1, 0)  # [3, grid, lamps]
+
+    to_lamps = _columns(lamp.position for lamp in lamps) - points[:, None]
+    squared = dot(to_lamps, to_lamps)  # [lamps, n]
+    to_lamps = to_lamps / np.sqrt(squared)  # [3, lamps, n]
+    facing = np.maximum(dot(normals[:, None], to_lamps), 0)
+    emitted = np.maximum(dot(_columns(back for *_, back in axes), to_lamps), 0)
+    irradiance = power * facing * emitted / squared
+    near = geometry.near_rays(scene.solids, points, to_lamps, spreads[:, None])
+    lit = _lit_fraction(scene, points, labels, near & (facing > 0), targets)
+    colors = (vector(*lamp.color) for lamp in lamps)
+    to_lamps = to_lamps.swapaxes(0, 1)
+    return list(zip(irradiance * lit, colors, to_lamps, spreads, strict=True))
 
 
-def _lit_fraction(scene, points, labels, to_lamp, targets, spread):
-    """Share of the lamp points `targets` that surface points can see, `[n]`.
+def _columns(vectors):
+    """Vectors side by side, to broadcast against `[3, vectors, n]`."""
+    return np.array(list(vectors), np.float32).T[:, :, None]
 
-    Points with a negative label face away, and need no answer.
+
+def _lit_fraction(scene, points, labels, near, targets):
+    """Share of the lamp points that surface points can see.
+
+    Args:
+        scene: a `Scene`.
+        points: float32 `[3, n]`.
+        labels: int64 `[n]`, the solid that a point is on, 0 for none.
+        near: bool `[solids, lamps, n]`, which solids may hide which lamps.
+        targets: float32 `[3, m, lamps]`, the points of each lamp.
+
+    Returns:
+        float32 `[lamps, n]`.
     """
-    towards = np.flatnonzero(labels >= 0)
-    blocked = np.zeros((targets.shape[1], points.shape[1]), bool)
-    p, d = points[:, towards], to_lamp[:, towards]
-    for label, solid in enumerate(scene.solids, 1):
-        near = geometry.near_ray(solid, p, d, spread)
+    _, num_lamps, n = near.shape
+    blocked = np.zeros((targets.shape[1], num_lamps * n), bool)
+    for i, solid in enumerate(scene.solids):
         # A convex solid has no shadow on itself other than its far side.
-        near = near[labels[towards[near]] != label]
-        if not near.size:
-            continue
-        blocked[:, towards[near]] |= solid.blocks(p[:, near], targets)
+        pairs = np.flatnonzero(near[i] & (labels != i + 1))
+        if pairs.size:
+            lamps, at = np.divmod(pairs, n)
+            hidden = solid.blocks(points.take(at, axis=1), targets, lamps)
+            put(blocked, pairs, blocked.take(pairs, axis=1) | hidden)
     hidden = np.count_nonzero(blocked, axis=0).astype(np.float32)
-    return 1 - hidden * np.float32(1 / targets.shape[1])
+    return (1 - hidden * np.float32(1 / len(blocked))).reshape(num_lamps, n)
 
 
 def _bounced(scene, points, normals, labels):
     """Light from all around, less what nearby solids take away, `[n]`."""
     light = (1 - normals[2]) * np.float32(_BOUNCE_FROM_BELOW / 2)
     light = np.where(labels == 0, np.float32(_BOUNCE_FLOOR), light)
-    for solid in scene.solids:
-        offset = vector(*solid.center) - points
-        squared = dot(offset, offset)
-        squared = np.maximum(squared, np.float32(solid.radius**2))
-        toward = np.maximum(dot(normals, offset), 0) / np.sqrt(squared)
-        light = light * (1 - toward * np.float32(solid.radius**2) / squared)
+    if not scene.solids:
+        return light
+    areas = np.array([[solid.radius**2] for solid in scene.solids], np.float32)
+    offset = _columns(solid.center for solid in scene.solids) - points[:, None]
+    squared = np.maximum(dot(offset, offset), areas)  # [solids, n]
+    toward = np.maximum(dot(normals[:, None], offset), 0) / np.sqrt(squared)
+    for share in 1 - toward * areas / squared:
+        light = light * share
     return light
 
 
@@ -231,25 +260,29 @@ def _tangents(normals):
     a = 1 / (1 + np.maximum(z, np.float32(-0.999)))
     b = -x * y * a
     return (
-        np.stack([1 - x * x * a, b, -x]),
-        np.stack([b, 1 - y * y * a, -y]),
+        stack(1 - x * x * a, b, -x),
+        stack(b, 1 - y * y * a, -y),
     )
 
 
 def _highlights(normals, directions, lights, roughness):
     """Mirror images of the lamps on a GGX surface, `[3, n]`."""
     facing = np.maximum(-dot(normals, directions), np.float32(0.02))
+    irradiance, colors, to_lamps, spreads = zip(*lights, strict=True)
+    to_lamps = np.stack(to_lamps, axis=1)  # [3, lamps, n]
+    # A lamp of some size widens the lobe as roughness does.
+    alpha2 = [[roughness**2 + (spread / 2) ** 2 + 1e-4] for spread in spreads]
+    alpha2 = np.array(alpha2, np.float32)
+    half = normalize(to_lamps - directions[:, None])
+    h = dot(normals[:, None], half)
+    width = h * h * (alpha2 - 1) + 1
+    lobe = alpha2 / (np.float32(math.pi) * width * width)
+    toward = np.maximum(dot(normals[:, None], to_lamps), np.float32(1e-3))
+    g = _smith(facing, alpha2) * _smith(toward, alpha2)
+    light = np.stack(irradiance) * lobe * g / (4 * facing * toward)  # [lamps, n]
     total = np.zeros_like(normals)
-    for irradiance, color, to_lamp, spread in lights:
-        # A lamp of some size widens the lobe as roughness does.
-        alpha2 = np.float32(roughness**2 + (spread / 2) ** 2 + 1e-4)
-        half = normalize(to_lamp - directions)
-        h = dot(normals, half)
-        width = h * h * (alpha2 - 1) + 1
-        lobe = alpha2 / (np.float32(math.pi) * width * width)
-        toward = np.maximum(dot(normals, to_lamp), np.float32(1e-3))
-        g = _smith(facing, alpha2) * _smith(toward, alpha2)
-        total += irradiance * lobe * g / (4 * facing * toward) * color
+    for each, color in zip(light, colors, strict=True):
+        total += each * color
     return total
 
 
