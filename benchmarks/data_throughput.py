@@ -102,11 +102,9 @@ def report_pipeline(num_scenes, seconds):
 
 
 def _read_stored(directory, num_scenes, seconds):
-    from slot_attention_tf.data import batching, pipelines
+    from slot_attention_tf.data import pipelines
     from slot_attention_tf.data.prepare import prepare
 
-    # So few scenes would be held in memory, decoded; the whole dataset would not.
-    batching.CACHE_LIMIT_BYTES = 0
     name = "clevr_with_masks/benchmark"
     prepare(name, directory, num_train=num_scenes, num_test=1)
     batches = pipelines.discovery_dataset(
@@ -115,6 +113,9 @@ def _read_stored(directory, num_scenes, seconds):
         crop=clevr.CROP,
         data_dir=directory,
         repeat=True,
+        labels=False,
+        # So few scenes would be kept in memory, decoded; the whole dataset might not.
+        cache_limit_bytes=0,
     )
     return _consume((len(batch["image"]) for batch in batches), seconds)
 

@@ -5,16 +5,25 @@ So an order does not depend on where scenes come from (memory or disk), and a st
 run continues anywhere at once.
 """
 
+import contextlib
 import dataclasses
+import pathlib
 
 import numpy as np
 
 from slot_attention_tf.data.shards import RecordShards
 
-# Scenes that take less, decoded, are kept in memory. The batches are the same.
-CACHE_LIMIT_BYTES = 2**30
-
+# Decoded scenes that take at most this share of the free memory are kept there.
+_CACHE_SHARE = 0.25
 _READ_AHEAD = 256
+# Limit and use of the memory of a container, under both versions of Linux's cgroups.
+_CGROUP_FILES = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +36,22 @@ class Batching:
     repeat: bool = False
     start_batch: int = 0
     drop_remainder: bool = False
+    num_shards: int = 1
+    shard_index: int = 0
+    cache_limit_bytes: int | None = None
 
     def __post_init__(self):
+        if not 0 <= self.shard_index < self.num_shards:
+            raise ValueError(
+                "`shard_index` must be in [0, num_shards). Received: "
+                f"shard_index={self.shard_index}, num_shards={self.num_shards}"
+            )
+        if self.batch_size % self.num_shards:
+            raise ValueError(
+                "`batch_size` is that of all shards together and must be a multiple of "
+                f"`num_shards`. Received: batch_size={self.batch_size}, "
+                f"num_shards={self.num_shards}"
+            )
         if self.batch_size < 1 or self.start_batch < 0:
             raise ValueError(
                 "`batch_size` must be at least 1 and `start_batch` at least 0. "
@@ -117,7 +140,10 @@ def make_batches(shards, selected, decode, batching, title):
         serialized = tf.ensure_shape(serialized, indices.shape)
         return tf.map_fn(decode, serialized, fn_output_signature=spec)
 
-    if len(selected) * size <= CACHE_LIMIT_BYTES:
+    limit = batching.cache_limit_bytes
+    if limit is None:
+        limit = _CACHE_SHARE * free_memory()
+    if len(selected) * size <= limit:
         fetch = _hold_in_memory(fetch, selected, spec, title)
         selected = np.arange(len(selected))
     batches = _index_batches(selected, batching)
@@ -188,7 +214,29 @@ def _index_batches(selected, batching):
 
     indices = epochs.flat_map(order).skip(skipped)
     drop_remainder = batching.drop_remainder or batching.repeat
-    return indices.batch(batching.batch_size, drop_remainder=drop_remainder)
+    batches = indices.batch(batching.batch_size, drop_remainder=drop_remainder)
+    if batching.num_shards == 1:
+        return batches
+    size = batching.batch_size // batching.num_shards if drop_remainder else None
+
+    def take_share(batch):
+        share = batch[batching.shard_index :: batching.num_shards]
+        return tf.ensure_shape(share, [size])
+
+    return batches.map(take_share)
+
+
+def free_memory():
+    """Returns how many bytes this process may still use, containers respected."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    for paths in _CGROUP_FILES:
+        # A machine has one of the two pairs, and a limit may be the word "max".
+        with contextlib.suppress(OSError, ValueError):
+            limit, used = (int(pathlib.Path(path).read_text()) for path in paths)
+            free = min(free, max(limit - used, 0))
+    return free
 
 
 def _hold_in_memory(fetch, selected, spec, title):

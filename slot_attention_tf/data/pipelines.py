@@ -29,6 +29,9 @@ def discovery_dataset(
     start_batch=0,
     drop_remainder=False,
     labels=True,
+    num_shards=1,
+    shard_index=0,
+    cache_limit_bytes=None,
 ):
     """Batches of images and label maps for object discovery.
 
@@ -61,6 +64,14 @@ def discovery_dataset(
         start_batch: Integer >= 0, how many batches to leave out at the start.
         drop_remainder: Boolean, whether to leave out a last, smaller batch.
         labels: Boolean, whether to decode the label maps, too. Training needs none.
+        num_shards: Integer, how many workers share each batch. It must divide
+            `batch_size`, which stays the size of the whole batch.
+        shard_index: Integer, which worker this is: it gets the scenes `shard_index`,
+            `shard_index + num_shards`, ... of each batch. It decodes no others,
+            unless all scenes are kept in memory.
+        cache_limit_bytes: Integer; decoded scenes that take at most so much are kept
+            in memory. The batches are the same. `None` means a quarter of what is
+            free.
 
     Returns:
         A `tf.data.Dataset` of dicts: `image` float32 `[B, H, W, C]` in `[-1, 1]`, and
@@ -74,7 +85,15 @@ def discovery_dataset(
     import tensorflow as tf
 
     settings = batching.Batching(
-        batch_size, shuffle, seed, repeat, start_batch, drop_remainder
+        batch_size,
+        shuffle,
+        seed,
+        repeat,
+        start_batch,
+        drop_remainder,
+        num_shards,
+        shard_index,
+        cache_limit_bytes,
     )
     builder = open_prepared(name, data_dir)
     shape = decoding.image_shape(builder, resolution, crop)
@@ -124,6 +143,9 @@ def set_prediction_dataset(
     repeat=False,
     start_batch=0,
     drop_remainder=False,
+    num_shards=1,
+    shard_index=0,
+    cache_limit_bytes=None,
 ):
     """Batches of images and sets of object properties; order as `discovery_dataset`.
 
@@ -144,6 +166,9 @@ def set_prediction_dataset(
         repeat: Boolean, whether to start again at the end.
         start_batch: Integer >= 0, how many batches to leave out at the start.
         drop_remainder: Boolean, whether to leave out a last, smaller batch.
+        num_shards: Integer, how many workers share each batch.
+        shard_index: Integer, which worker this is.
+        cache_limit_bytes: Integer, what decoded scenes may take in memory.
 
     Returns:
         A `tf.data.Dataset` of dicts: `image` float32 `[B, H, W, 3]` in `[-1, 1]`;
@@ -152,7 +177,15 @@ def set_prediction_dataset(
     import tensorflow as tf
 
     settings = batching.Batching(
-        batch_size, shuffle, seed, repeat, start_batch, drop_remainder
+        batch_size,
+        shuffle,
+        seed,
+        repeat,
+        start_batch,
+        drop_remainder,
+        num_shards,
+        shard_index,
+        cache_limit_bytes,
     )
     builder = open_prepared(name, data_dir)
     shape = clevr.image_shape(builder)
@@ -178,7 +211,7 @@ def set_prediction_dataset(
         }
 
     def finish(batch):
-        images = clevr.resize(clevr.to_float(batch["image"]), resolution)
+        images = _to_model_input(batch["image"], resolution, num_channels=3)
         return {"image": images, "target": batch["target"]}
 
     title = builder.info.full_name
@@ -211,7 +244,7 @@ def _check_channels(shape, num_channels, grayscale):
         )
 
 
-def _to_model_input(image, resolution, num_channels, grayscale):
+def _to_model_input(image, resolution, num_channels, grayscale=False):
     import tensorflow as tf
 
     if resolution is not None:

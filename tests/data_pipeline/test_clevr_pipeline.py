@@ -170,7 +170,7 @@ def test_missing_official_data_names_the_command(tmp_path):
 @pytest.fixture(params=["memory", "disk"])
 def source(request, monkeypatch):
     if request.param == "disk":
-        monkeypatch.setattr(batching, "CACHE_LIMIT_BYTES", 0)
+        monkeypatch.setattr(batching, "free_memory", lambda: 0)
 
 
 @pytest.mark.parametrize("official", [True, False])

@@ -21,7 +21,7 @@ def drawn():
 @pytest.fixture(params=["memory", "disk"])
 def source(request, monkeypatch):
     if request.param == "disk":
-        monkeypatch.setattr(batching, "CACHE_LIMIT_BYTES", 0)
+        monkeypatch.setattr(batching, "free_memory", lambda: 0)
     return request.param
 
 
@@ -68,11 +68,10 @@ def test_shapes_are_known_before_reading(data_dir, source):
     assert dataset.element_spec["segmentation"] == tf.TensorSpec([7, 20, 30], tf.uint8)
 
 
-def test_memory_and_disk_give_the_same_batches(data_dir, monkeypatch):
+def test_memory_and_disk_give_the_same_batches(data_dir):
     options = dict(shuffle=True, seed=5, repeat=True, take=12, crop=(3, 30, 2, 34))
     in_memory = batches(data_dir, **options)
-    monkeypatch.setattr(batching, "CACHE_LIMIT_BYTES", 0)
-    from_disk = batches(data_dir, **options)
+    from_disk = batches(data_dir, cache_limit_bytes=0, **options)
     for one, other in zip(in_memory, from_disk, strict=True):
         np.testing.assert_array_equal(one["image"], other["image"])
         np.testing.assert_array_equal(one["segmentation"], other["segmentation"])
@@ -103,8 +102,9 @@ def test_a_run_continues_at_any_batch(data_dir, drawn, source, start):
     assert identify(rest, drawn) == whole[start * 10 :]
 
 
-def test_a_continued_run_does_not_read_what_it_skips(data_dir, monkeypatch):
-    monkeypatch.setattr(batching, "CACHE_LIMIT_BYTES", 0)
+@pytest.fixture
+def number_read(monkeypatch):
+    """Counts the scenes that are read from disk."""
     read = []
     original = batching.RecordShards.read
 
@@ -113,8 +113,51 @@ def test_a_continued_run_does_not_read_what_it_skips(data_dir, monkeypatch):
         return original(self, indices)
 
     monkeypatch.setattr(batching.RecordShards, "read", spy)
-    batches(data_dir, batch_size=5, start_batch=7)
-    assert sum(read) == 45 - 7 * 5
+    return lambda: sum(read)
+
+
+def test_a_continued_run_does_not_read_what_it_skips(data_dir, number_read):
+    batches(data_dir, batch_size=5, start_batch=7, cache_limit_bytes=0)
+    assert number_read() == 45 - 7 * 5
+
+
+@pytest.mark.parametrize("repeat", [True, False])
+def test_shards_share_each_batch(data_dir, source, repeat):
+    options = dict(shuffle=True, seed=3, repeat=repeat, start_batch=1, take=4)
+    whole = batches(data_dir, batch_size=12, **options)
+    shards = [
+        batches(data_dir, batch_size=12, num_shards=3, shard_index=i, **options)
+        for i in range(3)
+    ]
+    for batch, *shares in zip(whole, *shards, strict=True):
+        for i, share in enumerate(shares):
+            for key, values in batch.items():
+                np.testing.assert_array_equal(share[key], values[i::3])
+
+
+def test_a_shard_reads_its_own_share_only(data_dir, number_read):
+    # Four batches of ten scenes, and one of five.
+    batches(data_dir, num_shards=2, shard_index=1, cache_limit_bytes=0)
+    assert number_read() == 4 * 5 + 2
+
+
+def test_the_size_of_a_share_is_known_before_reading(data_dir):
+    dataset = pipelines.discovery_dataset(
+        NAME, "train", 8, data_dir=data_dir, repeat=True, num_shards=2, shard_index=1
+    )
+    assert dataset.element_spec["image"] == tf.TensorSpec([4, 35, 35, 3], tf.float32)
+
+
+def test_a_container_may_use_what_its_limit_leaves(tmp_path, monkeypatch):
+    limit, used = tmp_path / "max", tmp_path / "current"
+    monkeypatch.setattr(batching, "_CGROUP_FILES", [(limit, used)])
+    assert batching.free_memory() > 2**20
+    used.write_text("5000\n")
+    for text, expected in (("6000\n", 1000), ("4000\n", 0)):
+        limit.write_text(text)
+        assert batching.free_memory() == expected
+    limit.write_text("max\n")
+    assert batching.free_memory() > 2**20
 
 
 def test_epochs_are_skipped_by_arithmetic(data_dir, drawn):
@@ -217,6 +260,9 @@ def test_num_scenes_counts_after_the_filter(tmp_path):
     [
         ({"batch_size": 0}, "batch_size=0"),
         ({"start_batch": -1}, "start_batch=-1"),
+        ({"num_shards": 3}, "batch_size=10, num_shards=3"),
+        ({"num_shards": 2, "shard_index": 2}, "shard_index=2, num_shards=2"),
+        ({"num_shards": 0}, "shard_index=0, num_shards=0"),
         ({"split": "validation"}, r"\['test', 'train'\].*split='validation'"),
         ({"num_scenes": 0}, "num_scenes=0"),
         ({"crop": (0, 36, 0, 35)}, r"crop=\(0, 36, 0, 35\)"),
