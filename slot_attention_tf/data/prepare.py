@@ -24,8 +24,8 @@ def prepare(name, data_dir=None, manual_dir=None, **options):
         manual_dir: Path of a directory that holds the public file, directly or as in
             the public bucket (`tetrominoes/tetrominoes_train.tfrecords`); nothing is
             downloaded then.
-        **options: With any of them, `<config>` is a new name for a configuration of
-            one's own, and these are its fields, like `num_train=1000`.
+        **options: Fields of a new configuration, like `num_train=1000`. `<config>` is
+            then its name, and must be new.
 
     Returns:
         The TFDS builder of the prepared dataset.
@@ -83,7 +83,7 @@ def open_prepared(name, data_dir=None):
         raise FileNotFoundError(
             f"The dataset {name!r} is not in {path}. To make or download it, run\n"
             f"    python -m slot_attention_tf.data.prepare {name}{option}\n"
-            "with options like --num_train=1000 if the configuration is one's own."
+            "with the options that defined it, like --num_train=1000, if any."
         )
     return tfds.builder_from_directory(path)
 

@@ -25,6 +25,14 @@ def test_preparing_writes_the_index_of_the_records(data_dir):
             assert path.with_name(f"{path.name}.index.npy").exists()
 
 
+@pytest.mark.parametrize("name", ["tetrominoes", "clevr_with_masks", "synthetic_clevr"])
+def test_datasets_name_what_to_cite(name, tmp_path):
+    first_author = "johnson" if name == "synthetic_clevr" else "kabra"
+    citation = tfds.builder(name, data_dir=tmp_path).info.citation
+    assert citation.startswith("@") and f"{{{first_author}20" in citation
+    assert citation.count("{") == citation.count("}")
+
+
 def test_preparing_again_does_nothing(data_dir, monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("prepared twice")

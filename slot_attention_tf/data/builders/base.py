@@ -69,6 +69,13 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """
 
     HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
+    CITATION = """@misc{kabra2019multi,
+  title={Multi-Object Datasets},
+  author={Kabra, Rishabh and Burgess, Chris and Matthey, Loic and Kaufman, Raphael Lopez
+    and Greff, Klaus and Reynolds, Malcolm and Lerchner, Alexander},
+  howpublished={https://github.com/google-deepmind/multi_object_datasets},
+  year={2019}
+}"""
     DESCRIPTION = ""
     # How many labels, from 0 on, are background.
     NUM_BACKGROUND = 1
@@ -120,6 +127,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             description=self.DESCRIPTION,
             features=tfds.features.FeaturesDict(self._features()),
             homepage=self.HOMEPAGE,
+            citation=self.CITATION,
             metadata=tfds.core.MetadataDict(
                 num_objects={},
                 num_background=self.NUM_BACKGROUND,
@@ -175,7 +183,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         splits = {}
         for file, counts in self._real_splits().items():
             path = public_files.locate_public_file(dl_manager, file, self._manual_dir)
-            # One pass: each split goes on where the one before it stopped.
+            # One pass: each split starts where the one before it stopped.
             examples = self._read(path, file, sum(counts.values()))
             for split, count in counts.items():
                 splits[split] = self._generate_examples(split, count, examples)

@@ -12,7 +12,7 @@ from slot_attention_tf.data.generators import objects_room, scenes
 TEST_SETS = ("empty_room", "six_objects", "identical_color")
 MAX_NUM_ENTITIES = max(v.max_num_entities for v in objects_room.VARIANTS.values())
 
-# Each test set is a part of the test stream of its own.
+# Every test set has its own part of the test stream.
 _TEST_SET_STRIDE = 2**29
 
 

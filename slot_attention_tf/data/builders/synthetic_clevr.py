@@ -76,6 +76,14 @@ class SyntheticClevr(base.SceneBuilder):
     ]
     DEFAULT_BUILDER_CONFIG_NAME = "synthetic"
     DESCRIPTION = "Generated CLEVR scenes with properties of objects and label maps."
+    CITATION = """@inproceedings{johnson2017clevr,
+  title={CLEVR: A Diagnostic Dataset for Compositional Language and Elementary Visual
+    Reasoning},
+  author={Johnson, Justin and Hariharan, Bharath and van der Maaten, Laurens
+    and Fei-Fei, Li and Zitnick, C. Lawrence and Girshick, Ross},
+  booktitle={CVPR},
+  year={2017}
+}"""
     HOMEPAGE = "https://cs.stanford.edu/people/jcjohns/clevr/"
 
     def _features(self):
