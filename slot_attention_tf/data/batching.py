@@ -1,8 +1,8 @@
-"""Batches of prepared scenes in a known order: the engine of the input pipelines.
+"""Batches of prepared scenes in a known order, for all input pipelines.
 
-Everything about order is arithmetic on the indices of scenes; reading comes after.
-So an order does not depend on where scenes come from (memory or disk), and a stopped
-run continues anywhere at once.
+The order is computed from the indices of scenes, before anything is read. It is the
+same for scenes in memory and on disk, and a stopped run continues at any batch without
+reading the batches before it.
 """
 
 import contextlib
@@ -114,7 +114,7 @@ def num_background(builder):
     return (builder.info.metadata or {}).get("num_background", 1)
 
 
-def make_batches(shards, selected, decode, batching, title):
+def make_batches(shards, selected, decode, batching, dataset_name):
     """Makes a `tf.data.Dataset` of batches of decoded scenes.
 
     Args:
@@ -123,7 +123,7 @@ def make_batches(shards, selected, decode, batching, title):
         decode: Function from a serialized scene, a string tensor, to a dict of
             tensors of static shape.
         batching: `Batching`.
-        title: String, the name of the data for error messages.
+        dataset_name: String, for error messages.
 
     Returns:
         A `tf.data.Dataset` of dicts as `decode` returns, with a batch axis.
@@ -144,7 +144,7 @@ def make_batches(shards, selected, decode, batching, title):
     if limit is None:
         limit = _CACHE_SHARE * free_memory()
     if len(selected) * size <= limit:
-        fetch = _hold_in_memory(fetch, selected, spec, title)
+        fetch = _hold_in_memory(fetch, selected, spec, dataset_name)
         selected = np.arange(len(selected))
     batches = _index_batches(selected, batching)
     return batches.map(fetch, tf.data.AUTOTUNE, deterministic=True)
@@ -239,7 +239,7 @@ def free_memory():
     return free
 
 
-def _hold_in_memory(fetch, selected, spec, title):
+def _hold_in_memory(fetch, selected, spec, dataset_name):
     """Reads all scenes once; returns a function as `fetch`, by position."""
     import tensorflow as tf
 
@@ -257,8 +257,9 @@ def _hold_in_memory(fetch, selected, spec, title):
             start += len(values)
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(
-            f"{title}: a record between {start} and {start + _READ_AHEAD} cannot be "
-            "decoded. Delete the directory of the dataset and prepare it again. "
+            f"{dataset_name}: a record between {start} and {start + _READ_AHEAD} "
+            "cannot be decoded. Delete the directory of the dataset and prepare it "
+            "again. "
             f"Received: {error.message}"
         ) from None
     with tf.device("/CPU:0"):

@@ -1,6 +1,6 @@
 """CLEVR for set prediction, with the names and the targets of the reference release.
 
-Works for TFDS's `clevr:3.1.0` and for `synthetic_clevr` alike.
+Reads TFDS's `clevr:3.1.0` and our `synthetic_clevr`.
 """
 
 from slot_attention_tf.clevr_properties import CATEGORIES, CROP, encode_coords
@@ -73,7 +73,7 @@ def build_clevr(
         A `tf.data.Dataset` of dicts as `preprocess_clevr` returns.
 
     Raises:
-        FileNotFoundError: The data is not there; says the command that makes it.
+        FileNotFoundError: The dataset was not prepared; names the command to run.
         ValueError: There is no such split.
     """
     import tensorflow as tf

@@ -41,7 +41,7 @@ def preprocess_images(images, resolution=None):
     >>> tuple(preprocess_images(images, resolution=(64, 64)).shape)
     (2, 64, 64, 3)
     """
-    # Not at the top: colours of figures need the arithmetic above, and no backend.
+    # Not at the top: drawing figures needs `to_model_range`, but no backend.
     from keras import backend, ops
 
     if not hasattr(images, "dtype"):

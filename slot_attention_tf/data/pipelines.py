@@ -35,13 +35,14 @@ def discovery_dataset(
 ):
     """Batches of images and label maps for object discovery.
 
-    Any prepared TFDS dataset will do that has a feature `image` of uint8 pixels and a
-    label map: integers `[H, W]` or `[H, W, 1]`, 0 for the background, called
-    `segmentation`, `segmentations` or `mask`.
+    Works with every prepared TFDS dataset that has uint8 images as the feature `image`
+    and a label map as `segmentation`, `segmentations` or `mask`: integers `[H, W]` or
+    `[H, W, 1]`, 0 for the background.
 
-    The order of the scenes depends on `seed` and the number of the epoch only. With
-    `repeat`, batches run across the ends of epochs and are all full; `start_batch=n`
-    continues exactly where a run that took `n` batches stopped, at no cost.
+    The order of the scenes depends only on `seed` and the epoch. With `repeat`, all
+    batches are full: one may hold the end of an epoch and the start of the next.
+    `start_batch=n` continues where a run stopped after `n` batches, and reads none of
+    them.
 
     Args:
         name: String, a prepared dataset, like `"tetrominoes/synthetic"`.
@@ -55,15 +56,15 @@ def discovery_dataset(
             before resizing, or `None`.
         max_num_objects: Integer; scenes with more objects are left out. `None` keeps
             all.
-        grayscale: Boolean, whether to take the colours out of the images.
+        grayscale: Boolean, whether to convert the images to grey.
         num_scenes: Integer >= 1, how many scenes to use, from the start of the split
             and after `max_num_objects`. Warns if fewer are left. `None` means all.
         shuffle: Boolean, whether to shuffle, anew in every epoch.
         seed: Integer, the seed of the shuffling.
         repeat: Boolean, whether to start again at the end.
-        start_batch: Integer >= 0, how many batches to leave out at the start.
-        drop_remainder: Boolean, whether to leave out a last, smaller batch.
-        labels: Boolean, whether to decode the label maps, too. Training needs none.
+        start_batch: Integer >= 0, how many batches to skip.
+        drop_remainder: Boolean, whether to drop a last, smaller batch.
+        labels: Boolean, whether to decode the label maps. Training does not use them.
         num_shards: Integer, how many workers share each batch. It must divide
             `batch_size`, which stays the size of the whole batch.
         shard_index: Integer, which worker this is: it gets the scenes `shard_index`,
@@ -79,7 +80,7 @@ def discovery_dataset(
         datasets that are not of this package and store other integers).
 
     Raises:
-        FileNotFoundError: The data is not there; says the command that makes it.
+        FileNotFoundError: The dataset was not prepared; names the command to run.
         ValueError: An argument is out of range or does not fit the data.
     """
     import tensorflow as tf
@@ -122,8 +123,9 @@ def discovery_dataset(
         segmentation = _resize_nearest(batch["segmentation"], resolution)
         return {"image": images, "segmentation": segmentation}
 
-    title = builder.info.full_name
-    batches = batching.make_batches(shards, selected, decode, settings, title)
+    batches = batching.make_batches(
+        shards, selected, decode, settings, builder.info.full_name
+    )
     batches = batches.map(finish, tf.data.AUTOTUNE, deterministic=True)
     return batches.prefetch(tf.data.AUTOTUNE)
 
@@ -164,8 +166,8 @@ def set_prediction_dataset(
         shuffle: Boolean, whether to shuffle, anew in every epoch.
         seed: Integer, the seed of the shuffling.
         repeat: Boolean, whether to start again at the end.
-        start_batch: Integer >= 0, how many batches to leave out at the start.
-        drop_remainder: Boolean, whether to leave out a last, smaller batch.
+        start_batch: Integer >= 0, how many batches to skip.
+        drop_remainder: Boolean, whether to drop a last, smaller batch.
         num_shards: Integer, how many workers share each batch.
         shard_index: Integer, which worker this is.
         cache_limit_bytes: Integer, what decoded scenes may take in memory.
@@ -214,8 +216,9 @@ def set_prediction_dataset(
         images = _to_model_input(batch["image"], resolution, num_channels=3)
         return {"image": images, "target": batch["target"]}
 
-    title = builder.info.full_name
-    batches = batching.make_batches(shards, selected, decode, settings, title)
+    batches = batching.make_batches(
+        shards, selected, decode, settings, builder.info.full_name
+    )
     batches = batches.map(finish, tf.data.AUTOTUNE, deterministic=True)
     return batches.prefetch(tf.data.AUTOTUNE)
 

@@ -1,4 +1,4 @@
-"""Makes or converts a dataset once, and finds it again.
+"""Generates or converts datasets, and opens prepared ones.
 
 python -m slot_attention_tf.data.prepare tetrominoes/synthetic
 python -m slot_attention_tf.data.prepare tetrominoes/real --manual_dir=DIRECTORY
@@ -16,7 +16,7 @@ from slot_attention_tf.data.builders import SceneBuilder
 
 
 def prepare(name, data_dir=None, manual_dir=None, **options):
-    """Downloads or generates a dataset, unless it is there already.
+    """Downloads or generates a dataset, unless it was prepared before.
 
     Args:
         name: String, `<dataset>/<config>`, like `"tetrominoes/synthetic"`.
@@ -61,7 +61,7 @@ def prepare(name, data_dir=None, manual_dir=None, **options):
 def open_prepared(name, data_dir=None):
     """Returns the TFDS builder of a dataset that was prepared before.
 
-    The code that prepared it need not be there.
+    The builder's code is not needed.
 
     Args:
         name: String, `<dataset>/<config>`, or `<dataset>` for the default config;
@@ -69,7 +69,7 @@ def open_prepared(name, data_dir=None):
         data_dir: Path of the directory of all datasets; `None` means that of TFDS.
 
     Raises:
-        FileNotFoundError: The data is not there; says the command that makes it.
+        FileNotFoundError: The dataset was not prepared; names the command to run.
         ValueError: There is no dataset of this name.
     """
     root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
@@ -137,7 +137,7 @@ def _check_options(builder, options):
 def _parse_arguments(arguments):
     parser = argparse.ArgumentParser(
         prog="python -m slot_attention_tf.data.prepare",
-        description="Makes or converts a dataset once.",
+        description="Generates or converts a dataset.",
         epilog=f"Datasets: {', '.join(known_datasets())}",
     )
     parser.add_argument("name", help="<dataset>/<config>")

@@ -1,4 +1,4 @@
-"""Finds the public multi-object files: on disk where the user put them, or online."""
+"""Finds the public multi-object files in the user's directory, or downloads them."""
 
 import json
 import pathlib
@@ -45,7 +45,7 @@ def locate_public_file(dl_manager, name, manual_dir=None):
     problem = _connection_problem(url)
     if problem and not _was_downloaded(dl_manager, url):
         raise ConnectionError(
-            f"Cannot download {url}: {problem}. To go on without a connection, "
+            f"Cannot download {url}: {problem}. To continue without a connection, "
             "download this file on another machine, put it in a directory DIR at\n"
             + " or\n".join(f"    {place}" for place in _places("DIR", name))
             + "\nand run again with --manual_dir=DIR (in Python, manual_dir='DIR')."

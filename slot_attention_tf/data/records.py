@@ -1,8 +1,8 @@
 """Reader of the public multi-object TFRecord files (Kabra et al., 2019).
 
-In these files an image is not a string of bytes but a list of one-byte strings, one
-per value, and so are the masks. Parsing such a list string by string takes longer
-than everything else: here one look at the wire format takes it as a whole.
+In these files an image is a list of one-byte strings, one per value, and so are the
+masks. Parsing such a list string by string takes most of the reading time. This reader
+knows the wire format and takes the list as one array.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ class RecordFormat:
 
 
 def read_records(path, record_format, num_records):
-    """Reads the first records of a public file, and nothing behind them.
+    """Reads the first records of a public file.
 
     Args:
         path: Path of the file, GZIP-compressed as published or not compressed.

@@ -3,8 +3,8 @@
 Scenes can be read in any order without a shuffle buffer, and a stopped run continues
 at any batch without reading what came before.
 
-Where the records of a file are is found once, by walking from header to header, and
-kept beside the file: `<file>.index.npy` holds the length of each record.
+The position of each record is found once, by reading the header of every record. The
+lengths of the records are then kept in `<file>.index.npy`, beside the file.
 """
 
 import contextlib

@@ -62,9 +62,9 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base class of the builders: configs, splits, and writing of scenes.
 
     The examples keep their order: `train[:100]` is the first 100 records of the
-    public file, or the first 100 scenes of the generator. How many objects each
-    scene has is kept in `info.metadata["num_objects"][split]`, so that scenes can be
-    chosen by it without reading them. `info.metadata["num_background"]` is how many
+    public file, or the first 100 scenes of the generator. The number of objects of
+    each scene is kept in `info.metadata["num_objects"][split]`, so that scenes can be
+    selected by it without reading them. `info.metadata["num_background"]` is how many
     labels are background, and `info.metadata["config"]` has the configuration.
     """
 

@@ -62,19 +62,19 @@ class MultiDSprites(base.SceneBuilder):
     DESCRIPTION = "Squares, ellipses and hearts over one another, with label maps."
 
     @property
-    def _facts(self):
+    def _variant(self):
         return multi_dsprites.VARIANTS[self.builder_config.variant]
 
     @property
     def _factors(self):
-        entities = self._facts.max_num_entities
+        entities = self._variant.max_num_entities
         names = ("visibility", "shape", "scale", "orientation", "x", "y")
         factors = {name: (entities,) for name in names}
-        return {**factors, "color": (entities, self._facts.channels)}
+        return {**factors, "color": (entities, self._variant.channels)}
 
     def _features(self):
         return base.entity_features(
-            multi_dsprites.RESOLUTION, self._facts.channels, self._factors
+            multi_dsprites.RESOLUTION, self._variant.channels, self._factors
         )
 
     def _draw_scene(self):
@@ -85,11 +85,11 @@ class MultiDSprites(base.SceneBuilder):
         return f"multi_dsprites/multi_dsprites_{variant}.tfrecords"
 
     def _record_format(self, file):
-        facts = self._facts
+        variant = self._variant
         return records.RecordFormat(
             bytes_features={
-                "image": (*multi_dsprites.RESOLUTION, facts.channels),
-                "mask": (*multi_dsprites.RESOLUTION, facts.max_num_entities, 1),
+                "image": (*multi_dsprites.RESOLUTION, variant.channels),
+                "mask": (*multi_dsprites.RESOLUTION, variant.max_num_entities, 1),
             },
             float_features=self._factors,
             entity_axis=2,

@@ -27,7 +27,7 @@ _SPRITE_SIZE = 32  # Holds every sprite, whatever its orientation.
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """Facts of one variant.
+    """Settings of one variant.
 
     Args:
         min_objects: Integer, the least number of sprites.
@@ -101,8 +101,8 @@ def draw_scene(rng, variant="colored_on_grayscale"):
             f"`variant` must be one of {', '.join(VARIANTS)}. "
             f"Received: variant={variant!r}"
         )
-    facts = VARIANTS[variant]
-    num_sprites = int(rng.integers(facts.min_objects, facts.max_objects + 1))
+    settings = VARIANTS[variant]
+    num_sprites = int(rng.integers(settings.min_objects, settings.max_objects + 1))
     while True:
         choices = (
             rng.random((5, num_sprites)) * [[len(SHAPES)], [6], [40], [32], [32]]
@@ -110,11 +110,11 @@ def draw_scene(rng, variant="colored_on_grayscale"):
         segmentation, complete = _stack(choices.T.tolist())
         if complete:
             break
-    colors = np.zeros((facts.max_num_entities, facts.channels), np.uint8)
+    colors = np.zeros((settings.max_num_entities, settings.channels), np.uint8)
     colors[: num_sprites + 1] = _draw_colors(rng, variant, num_sprites)
 
     def after_background(values):
-        padded = np.zeros(facts.max_num_entities, np.float32)
+        padded = np.zeros(settings.max_num_entities, np.float32)
         padded[1 : num_sprites + 1] = values
         return padded
 
@@ -122,7 +122,7 @@ def draw_scene(rng, variant="colored_on_grayscale"):
     return {
         "image": colors[segmentation],
         "segmentation": segmentation[:, :, None],
-        "visibility": np.float32(np.arange(facts.max_num_entities) <= num_sprites),
+        "visibility": np.float32(np.arange(settings.max_num_entities) <= num_sprites),
         "shape": after_background(shape + 1),
         "scale": after_background(SCALES[scale]),
         "orientation": after_background(ORIENTATIONS[orientation]),

@@ -33,7 +33,7 @@ _ATTEMPTS = 30
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """Facts of the training set or of one test set.
+    """Settings of the training set or of one test set.
 
     Args:
         min_objects: Integer, the least number of objects.
@@ -78,8 +78,8 @@ def draw_scene(rng, variant="train"):
             f"`variant` must be one of {', '.join(VARIANTS)}. "
             f"Received: variant={variant!r}"
         )
-    facts = VARIANTS[variant]
-    num_objects = int(rng.integers(facts.min_objects, facts.max_objects + 1))
+    settings = VARIANTS[variant]
+    num_objects = int(rng.integers(settings.min_objects, settings.max_objects + 1))
     labels = None
     while labels is None:
         origin, directions, forward = _draw_camera(rng)
@@ -89,12 +89,12 @@ def draw_scene(rng, variant="train"):
         solids = _place_objects(rng, num_objects, origin, forward)
         if solids is not None:
             labels, light = _draw_labels(origin, directions, room, solids)
-    colors = np.zeros((facts.max_num_entities, 3), np.float32)
+    colors = np.zeros((settings.max_num_entities, 3), np.float32)
     colors[: NUM_BACKGROUND + num_objects] = _draw_colors(
-        rng, num_objects, facts.identical_color
+        rng, num_objects, settings.identical_color
     )
     image = colors[labels] * light[:, None]
-    counts = np.bincount(labels, minlength=facts.max_num_entities)
+    counts = np.bincount(labels, minlength=settings.max_num_entities)
     return {
         "image": (image * 255 + 0.5).astype(np.uint8).reshape(*RESOLUTION, 3),
         "segmentation": labels.astype(np.uint8).reshape(*RESOLUTION, 1),
