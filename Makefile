@@ -2,7 +2,9 @@
 # make set-prediction  the same for set prediction
 # make test            sets up and runs all tests but the slow ones
 # make test-all        the slow ones too
+# make test-oldest     the parts of Keras with the oldest versions that are promised
 # make lint            ruff
+# make results         writes the table of results/ into README.md
 # make bench           speed against plain graphs of the same models
 
 PYTHON ?= python3
@@ -15,9 +17,9 @@ DATA_DIR ?= data
 RUNS ?= runs
 INSTALLED = $(VENV)/.installed
 
-.PHONY: discovery set-prediction test test-all lint bench clean
+.PHONY: discovery set-prediction test test-all test-oldest lint results bench clean
 
-$(INSTALLED): setup.py pyproject.toml
+$(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed: make PYTHON=python3.11')"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --editable ".[dev]"
@@ -41,9 +43,18 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(TEST)
 
+test-oldest:
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt ".[dev]"
+	$(VENV)-oldest/bin/python -m pytest -n 2 --dist loadfile -m "not slow" -W default \
+		tests/layers tests/losses tests/training tests/test_saving.py tests/export
+
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+results: $(INSTALLED)
+	$(RUN) -m slot_attention_tf.results readme
 
 bench: $(INSTALLED)
 	$(RUN) benchmarks/step_time.py

@@ -12,18 +12,15 @@ machine slows all of them.
 import argparse
 import time
 
-from slot_attention_tf.training.environment import prepare_environment
+from slot_attention_tf.environment import prepare_environment
 
 prepare_environment()
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import numpy as np
+import tensorflow as tf
 
-from slot_attention_tf.losses.assignment import match  # noqa: E402
-from slot_attention_tf.models.classifier import SlotAttentionClassifier  # noqa: E402
-from slot_attention_tf.set_prediction_presets import (  # noqa: E402
-    SET_PREDICTION_PRESETS,
-)
+from slot_attention_tf.losses.assignment import match
+from slot_attention_tf.models.classifier import SlotAttentionClassifier
 
 
 def match_fixed(cost):
@@ -71,13 +68,13 @@ def main():
     """Prints the time of a step with each matching."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--preset", default="clevr10", choices=sorted(SET_PREDICTION_PRESETS)
+        "--preset", default="clevr10", choices=sorted(SlotAttentionClassifier.presets)
     )
     parser.add_argument("--batch_size", type=int, help="default: the preset's")
     parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
 
-    preset = SET_PREDICTION_PRESETS[arguments.preset]
+    preset = SlotAttentionClassifier.presets[arguments.preset]
     batch_size = arguments.batch_size or preset.batch_size
     model = SlotAttentionClassifier(**preset.model_arguments(), seed=0)
     rng = np.random.default_rng(0)

@@ -12,21 +12,20 @@ import time
 
 from absl import app, flags
 
-from slot_attention_tf.training.environment import prepare_environment
+from slot_attention_tf.environment import prepare_environment
 
 prepare_environment()
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import keras
+import numpy as np
+import tensorflow as tf
 
-from slot_attention_tf.layers import spatial_broadcast  # noqa: E402
-from slot_attention_tf.losses.reconstruction import l2_loss  # noqa: E402
-from slot_attention_tf.models import SlotAttentionAutoEncoder  # noqa: E402
-from slot_attention_tf.presets import DISCOVERY_PRESETS  # noqa: E402
+from slot_attention_tf.layers import spatial_broadcast
+from slot_attention_tf.models import SlotAttentionAutoEncoder
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("preset", "tetrominoes", sorted(DISCOVERY_PRESETS), "Model to time.")
+PRESETS = SlotAttentionAutoEncoder.presets
+flags.DEFINE_enum("preset", "tetrominoes", sorted(PRESETS), "Model to time.")
 flags.DEFINE_integer("batch_size", 16, "Images of a step.", lower_bound=1)
 flags.DEFINE_integer("steps", 10, "Timed steps of each.", lower_bound=1)
 flags.DEFINE_bool("jit_compile", False, "Compile both by XLA.")
@@ -76,7 +75,7 @@ def make_step(model):
     @tf.function(jit_compile=FLAGS.jit_compile)
     def step(images):
         with tf.GradientTape() as tape:
-            loss = l2_loss(model(images)[0], images)
+            loss = tf.reduce_mean(model.loss_per_example({"image": images}))
         variables = model.trainable_variables
         gradients = tape.gradient(loss, variables)
         pairs = zip(gradients, variables, strict=True)
@@ -87,7 +86,7 @@ def make_step(model):
 
 
 def main(_):
-    preset = DISCOVERY_PRESETS[FLAGS.preset]
+    preset = PRESETS[FLAGS.preset]
     plain_decoder = PlainDecoder(preset.make_decoder())
     steps = {
         "plain graph": make_step(

@@ -26,7 +26,7 @@ args = parser.parse_args()
 
 keras.utils.set_random_seed(args.seed)
 drawn = scenes.generate_scenes(multi_dsprites.draw_scene, args.scenes, args.seed)
-images = drawn["image"].astype("float32") / 127.5 - 1  # [B, 64, 64, 3]
+images = np.asarray(sa.preprocess_images(drawn["image"]))  # [B, 64, 64, 3]
 
 backbone = keras.applications.MobileNetV2(
     (64, 64, 3), alpha=0.35, include_top=False, weights=args.weights

@@ -15,7 +15,6 @@ import numpy as np
 
 import slot_attention_tf as sa
 from slot_attention_tf.data.generators import scenes, tetrominoes
-from slot_attention_tf.presets import DISCOVERY_PRESETS
 from slot_attention_tf.training.schedule import WarmupExponentialDecay
 from slot_attention_tf.visualization import slots_figure, training_curves_figure
 
@@ -30,11 +29,12 @@ args = parser.parse_args()
 
 def draw(number, seed):
     drawn = scenes.generate_scenes(tetrominoes.draw_scene, number, seed)
-    return drawn["image"].astype("float32") / 127.5 - 1, drawn["segmentation"][..., 0]
+    images = np.asarray(sa.preprocess_images(drawn["image"]))
+    return images, drawn["segmentation"][..., 0]
 
 
 keras.utils.set_random_seed(args.seed)
-preset = DISCOVERY_PRESETS[args.preset]
+preset = sa.SlotAttentionAutoEncoder.presets[args.preset]
 images, _ = draw(args.scenes, args.seed)
 test_images, test_labels = draw(320, scenes.held_out_seed(args.seed))
 

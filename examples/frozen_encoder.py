@@ -32,7 +32,8 @@ def draw(number, seed):
     corners = np.stack([drawn["y"], drawn["x"]], axis=-1) / 35
     pieces = np.concatenate([corners, drawn["color"] / 255], axis=-1)
     pieces = pieces[:, 1:]  # Without the background.
-    return drawn["image"].astype("float32") / 127.5 - 1, pieces.astype("float32")
+    images = np.asarray(sa.preprocess_images(drawn["image"]))
+    return images, pieces.astype("float32")
 
 
 keras.utils.set_random_seed(args.seed)

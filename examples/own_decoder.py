@@ -59,7 +59,7 @@ class BlobDecoder(keras.layers.Layer):
 
 keras.utils.set_random_seed(args.seed)
 drawn = scenes.generate_scenes(tetrominoes.draw_scene, args.scenes, args.seed)
-images = drawn["image"].astype("float32") / 127.5 - 1
+images = np.asarray(sa.preprocess_images(drawn["image"]))
 
 model = sa.SlotAttentionAutoEncoder.from_preset(
     "tetrominoes_cpu", decoder=BlobDecoder((35, 35)), seed=args.seed

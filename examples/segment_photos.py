@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+import slot_attention_tf as sa
 from slot_attention_tf.visualization import slot_palette
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -34,10 +35,8 @@ files = sorted(
 if not files:
     sys.exit(f"{args.photos} holds no photos (png, jpg, bmp or webp).")
 keras.utils.set_random_seed(args.seed)
-# Keras knows the class since our package was imported after it.
 model = keras.saving.load_model(args.model)
 args.masks.mkdir(parents=True, exist_ok=True)
-height, width = model.resolution
 
 for file in files:
     try:
@@ -45,8 +44,8 @@ for file in files:
     except (UnidentifiedImageError, OSError) as error:
         print(f"Left out: {error}")
         continue
-    pixels = np.asarray(photo.resize((width, height), Image.Resampling.BILINEAR))
-    image = pixels.reshape(1, height, width, -1).astype("float32") / 127.5 - 1
+    pixels = np.asarray(photo).reshape(1, photo.height, photo.width, -1)
+    image = sa.preprocess_images(pixels, model.resolution)
     _, _, masks, _ = model(
         image, num_slots=args.num_slots, num_iterations=args.num_iterations
     )

@@ -64,7 +64,6 @@ model = keras.Model([vectors, mask], predictions)
 model.compile(
     keras.optimizers.Adam(2e-3, global_clipnorm=1.0),
     loss=sa.HungarianHuberLoss(),
-    jit_compile=False,  # The matching runs outside of XLA.
 )
 model.fit([points, labels > 0], targets, batch_size=64, epochs=args.epochs, verbose=2)
 

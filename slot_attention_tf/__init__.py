@@ -1,29 +1,40 @@
 """Slot Attention for Keras: layers, models, data, training and evaluation.
 
-The public names live one import deep and load on first use, so that
-`import slot_attention_tf` is quick and needs no TensorFlow under another backend.
-Imported after Keras, it registers its classes at once, for `keras.saving.load_model`.
+The public names load on first use, so `import slot_attention_tf` is quick and needs no
+TensorFlow under another backend. As soon as Keras is imported too, before or after, all
+classes are registered for `keras.saving.load_model`.
 """
 
 import importlib
+import importlib.abc
+import importlib.util
 import sys
 
+# Where each public name is defined; __init__.pyi says the same to editors.
 _HOME = {
+    "ComponentVAE": "layers",
     "ConvEncoder": "layers",
+    "FSPool": "layers",
     "PixelMLPDecoder": "layers",
+    "SetEncoder": "layers",
     "SlotAttention": "layers",
     "SlotInitializer": "layers",
     "SlotMLP": "layers",
     "SoftPositionEmbed": "layers",
     "SpatialBroadcastDecoder": "layers",
+    "UNet": "layers",
     "build_grid": "layers",
     "mix_slots": "layers",
     "spatial_broadcast": "layers",
     "spatial_flatten": "layers",
+    "DSPN": "models",
+    "IODINE": "models",
+    "MONet": "models",
     "SlotAttentionAutoEncoder": "models",
-    "SlotAttentionClassifier": "models.classifier",
-    "build_model": "models.reference_names",
-    "unstack_and_split": "models.reference_names",
+    "SlotAttentionClassifier": "models",
+    "build_model": "reference",
+    "unstack_and_split": "reference",
+    "load_reference_checkpoint": "reference",
     "l2_loss": "losses",
     "hungarian_huber_loss": "losses",
     "HungarianHuberLoss": "losses",
@@ -38,16 +49,17 @@ _HOME = {
     "attention_to_labels": "metrics",
     "resize_labels": "metrics",
     "pad_targets": "losses",
-    "build_clevr": "data.clevr",
-    "build_clevr_iterator": "data.clevr",
-    "preprocess_clevr": "data.clevr",
+    "build_clevr": "reference.data",
+    "build_clevr_iterator": "reference.data",
+    "preprocess_clevr": "reference.data",
     "preprocess_images": "data.images",
     "export_saved_model": "export",
-    "load_reference_checkpoint": "export",
+    "train": "tasks",
 }
+_REGISTERED = ("layers", "losses", "metrics", "models")
 
 __all__ = sorted(_HOME)
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name):
@@ -61,7 +73,36 @@ def __dir__():
     return sorted([*globals(), *_HOME])
 
 
+def _register_classes():
+    """Keras finds a saved layer's class only if its module has been imported."""
+    for room in _REGISTERED:
+        importlib.import_module(f"{__name__}.{room}")
+
+
+class _AfterKeras(importlib.abc.MetaPathFinder):
+    """Registers the classes when somebody imports Keras later."""
+
+    def find_spec(self, name, path, target=None):
+        if name != "keras" or self not in sys.meta_path:
+            return None
+        position = sys.meta_path.index(self)
+        sys.meta_path.remove(self)  # Ask the others only.
+        spec = importlib.util.find_spec("keras")
+        # TensorFlow asks where Keras is before it imports it.
+        sys.meta_path.insert(position, self)
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_register(module):
+                sys.meta_path.remove(self)
+                execute(module)
+                _register_classes()
+
+            spec.loader.exec_module = execute_and_register
+        return spec
+
+
 if sys.modules.get("keras") is not None:
-    # Keras finds a saved layer's class only if its module has been imported.
-    for _module in ("layers", "losses", "metrics", "models", "models.classifier"):
-        importlib.import_module(f"{__name__}.{_module}")
+    _register_classes()
+else:
+    sys.meta_path.insert(0, _AfterKeras())

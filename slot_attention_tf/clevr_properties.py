@@ -111,18 +111,18 @@ def feature_weights(**groups):
     ]
 
 
-def describe(element):
-    """One line of text for one set element, such as a slot's prediction.
+def likeliest_properties(element):
+    """The categories and the position that a set element stands for.
 
     Args:
-        element: array of 19 numbers in [0, 1].
+        element: Array of 19 numbers in [0, 1], such as a slot's prediction.
 
     Returns:
-        The likeliest value of each category and the position in CLEVR's units,
-        as in `"large red metal cube at (0.5, -1.2, 0.7)"`.
+        Dictionary of the likeliest `size`, `color`, `material` and `shape`, strings,
+        and `coords`, a tuple of three floats in CLEVR's units.
 
     Raises:
-        ValueError: if `element` does not hold 19 numbers.
+        ValueError: If `element` does not hold 19 numbers.
     """
     element = np.asarray(element, "float64")
     if element.shape != (NUM_FEATURES,):
@@ -131,11 +131,8 @@ def describe(element):
             f"Received: an array of shape {element.shape}"
         )
     slices = group_slices()
-    size, material, shape, color = (
-        CATEGORIES[name][int(np.argmax(element[slices[name]]))]
-        for name in ("size", "material", "shape", "color")
-    )
-    coords = decode_coords(element[slices["coords"]])
-    # Adding 0 turns -0.0 into 0.0.
-    position = ", ".join(f"{round(value, 1) + 0.0:.1f}" for value in coords)
-    return f"{size} {color} {material} {shape} at ({position})"
+    properties = {
+        name: CATEGORIES[name][int(np.argmax(element[slices[name]]))]
+        for name in ("size", "color", "material", "shape")
+    }
+    return {**properties, "coords": tuple(decode_coords(element[slices["coords"]]))}

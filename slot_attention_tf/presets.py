@@ -1,186 +1,135 @@
-"""Every published setting by name, and small ones for a laptop.
+"""What the presets of all models share: data, optimisation, and the parts of a model.
 
-A preset holds what a training run needs to know: the architecture, the data and the
-optimisation. `train_discovery.py --preset=NAME` and
-`SlotAttentionAutoEncoder.from_preset(NAME)` read it; any value can be replaced by a
-flag or an argument. Each docstring states what the run costs and what it reaches.
+A preset holds all that defines a training run but its seed: what the model is, on which
+data it is trained, and how. Each model file ends with its own presets, by name; the
+same name means the same data and image size for every model. Every field is a flag of
+the training scripts and an argument of `slot_attention_tf.train`.
 """
 
 import dataclasses
+import inspect
 
-from slot_attention_tf.layers import (
-    ConvEncoder,
-    PixelMLPDecoder,
-    SpatialBroadcastDecoder,
-)
+from slot_attention_tf.clevr_properties import CROP
+from slot_attention_tf.settings import setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset:
-    """Settings of a training run. Defaults: what all runs of the paper share."""
+    """Settings of a training run; subclasses add those of a model.
 
+    Defaults are what most runs of the paper share.
+    """
+
+    description: str = setting("What the run costs and reaches.", "")
     # Data.
-    dataset: str
-    resolution: tuple[int, int]
-    max_num_objects: int | None = None
-    # Model.
-    num_slots: int
-    num_iterations: int = 3
-    num_channels: int = 3
-    slot_size: int = 64
-    mlp_hidden_size: int = 128
-    implicit_differentiation: bool = False
-    encoder_filters: tuple[int, ...] = (64, 64, 64, 64)
-    encoder_kernel_size: int | tuple[int, ...] = 5
-    encoder_strides: tuple[int, ...]
-    feature_size: int = 64
+    dataset: str = setting("Dataset as <name>/<config>.")
+    resolution: tuple[int, int] = setting("Height and width of the images.")
+    crop: tuple[int, int, int, int] | None = setting(
+        "Rows and columns to keep before resizing: top, bottom, left, right.",
+        None,
+        minimum=0,
+    )
+    grayscale: bool = setting("Take the colours out of the images.", False)
+    num_channels: int = setting("Channels of the images.", 3)
+    max_num_objects: int | None = setting(
+        "Leave out scenes with more objects; the size of the sets to predict.", None
+    )
+    num_slots: int = setting("Number of slots K.")
     # Optimisation.
-    batch_size: int
-    learning_rate: float = 4e-4
-    num_train_steps: int
-    warmup_steps: int
-    decay_rate: float = 0.5
-    decay_steps: int
-    clip_norm: float | None = None
+    batch_size: int = setting("Global batch size.")
+    num_train_steps: int = setting("Training steps in all.")
+    learning_rate: float = setting("Learning rate before decay.", 4e-4)
+    warmup_steps: int = setting("Steps of linear warm-up; 0 means none.", minimum=0)
+    decay_rate: float = setting("Factor of the exponential decay.", 0.5)
+    decay_steps: int = setting("Steps that decay by that factor.")
+    clip_norm: float | None = setting("Global norm to clip gradients to.", None)
 
-    def make_encoder(self, **kwargs):
-        return ConvEncoder(
-            self.resolution,
-            filters=self.encoder_filters,
-            kernel_size=self.encoder_kernel_size,
-            strides=self.encoder_strides,
-            feature_size=self.feature_size,
-            name="encoder",
-            **kwargs,
-        )
+    def __post_init__(self):
+        description = inspect.cleandoc(self.description)
+        object.__setattr__(self, "description", description)  # It is frozen.
 
-    def model_arguments(self):
-        """Arguments of the model's constructor, a dictionary."""
-        return {
-            "resolution": self.resolution,
-            "num_slots": self.num_slots,
-            "num_iterations": self.num_iterations,
-            "num_channels": self.num_channels,
-            "slot_size": self.slot_size,
-            "mlp_hidden_size": self.mlp_hidden_size,
-            "implicit_differentiation": self.implicit_differentiation,
-            "encoder": self.make_encoder(),
-        }
+    def model_arguments(self, dtype=None):
+        """Arguments of the model's constructor.
 
+        Args:
+            dtype: Optional dtype policy of the layers that are made here.
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DiscoveryPreset(Preset):
-    """Settings of an object discovery run. Defaults: what the paper's runs share."""
+        Returns:
+            A dictionary.
+        """
+        raise NotImplementedError
 
-    crop: tuple[int, int, int, int] | None = None  # Rows and columns: r0, r1, c0, c1.
-    encoder_strides: tuple[int, ...] = (1, 1, 1, 1)
-    batch_size: int = 64
-    num_train_steps: int = 500_000
-    warmup_steps: int = 10_000
-    decay_steps: int = 100_000
+    def make_optimizer(self, schedule):
+        """The Keras optimizer of the run, without clipping (see `clip_norm`).
 
-    def make_decoder(self, **kwargs):
-        return SpatialBroadcastDecoder(
-            self.resolution,
-            self.num_channels,
-            broadcast_resolution=self.resolution,
-            filters=(32, 32, 32),
-            strides=1,
-            name="decoder",
-            **kwargs,
-        )
+        Args:
+            schedule: A learning rate schedule.
+        """
+        import keras  # Not at the top: presets can be read without it.
 
-    def model_arguments(self):
-        return {**super().model_arguments(), "decoder": self.make_decoder()}
+        return keras.optimizers.Adam(schedule, epsilon=1e-8)
 
 
-@dataclasses.dataclass(frozen=True)
-class Tetrominoes(DiscoveryPreset):
-    """Tetrominoes, 35x35, three pieces (paper, Table 1).
-
-    The paper reports 99.5 ± 0.2 % FG-ARI over four seeds; a fifth cut the image into
-    stripes. Not trained by this project yet.
-    """
-
-    dataset: str = "tetrominoes/real"
-    resolution: tuple[int, int] = (35, 35)
-    num_slots: int = 4
-    encoder_filters: tuple[int, ...] = (32, 32, 32, 32)
+def one_or_all(values):
+    """One number for all layers if there is just one, else all of them."""
+    return values[0] if len(values) == 1 else values
 
 
-@dataclasses.dataclass(frozen=True)
-class MultiDSprites(DiscoveryPreset):
-    """Multi-dSprites, coloured sprites on grey, 64x64, two to five (paper, Table 1).
+# What each name of a preset means: data, size and number of slots, written once. The
+# `_cpu` ones are generated scenes and settings for a laptop.
+DATA = {
+    "tetrominoes": {
+        "dataset": "tetrominoes/real",
+        "resolution": (35, 35),
+        "num_slots": 4,
+    },
+    "multi_dsprites": {
+        "dataset": "multi_dsprites/colored_on_grayscale_real",
+        "resolution": (64, 64),
+        "num_slots": 6,
+    },
+    "clevr6": {
+        "dataset": "clevr_with_masks/real",
+        "resolution": (128, 128),
+        "crop": CROP,
+        "max_num_objects": 6,
+        "num_slots": 7,
+    },
+    "tetrominoes_cpu": {
+        "dataset": "tetrominoes/synthetic",
+        "resolution": (35, 35),
+        "num_slots": 4,
+    },
+    "clevr10": {
+        "dataset": "clevr",
+        "resolution": (128, 128),
+        "max_num_objects": 10,
+        "num_slots": 10,
+    },
+    "clevr6_properties": {
+        "dataset": "clevr",
+        "resolution": (128, 128),
+        "max_num_objects": 6,
+        "num_slots": 6,
+    },
+    "clevr_cpu": {
+        "dataset": "synthetic_clevr/laptop",
+        "resolution": (64, 64),
+        "max_num_objects": 4,
+        "num_slots": 4,
+    },
+}
 
-    The paper reports 91.3 ± 0.3 % FG-ARI. Not trained by this project yet.
-    """
-
-    dataset: str = "multi_dsprites/colored_on_grayscale_real"
-    resolution: tuple[int, int] = (64, 64)
-    num_slots: int = 6
-    encoder_filters: tuple[int, ...] = (32, 32, 32, 32)
-
-
-@dataclasses.dataclass(frozen=True)
-class CLEVR6(DiscoveryPreset):
-    """CLEVR with masks, at most six objects, 128x128 (paper, Table 1).
-
-    The paper reports 98.8 ± 0.3 % FG-ARI at about 24 hours on 8 V100. Not trained by
-    this project yet.
-    """
-
-    dataset: str = "clevr_with_masks/real"
-    resolution: tuple[int, int] = (128, 128)
-    crop: tuple[int, int, int, int] | None = (29, 221, 64, 256)
-    max_num_objects: int | None = 6
-    num_slots: int = 7
-
-    def make_decoder(self, **kwargs):
-        return SpatialBroadcastDecoder(
-            self.resolution, self.num_channels, name="decoder", **kwargs
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class TetrominoesCPU(DiscoveryPreset):
-    """Tetrominoes on a laptop CPU.
-
-    Not the paper's: an encoder and a decoder that work on patches of 5x5 pixels, five
-    iterations with implicit differentiation, gradient clipping, a higher learning
-    rate and a short run. `make discovery` reached 94.9, 95.6 and 96.5 % FG-ARI on 320
-    held-out scenes with the seeds 0, 1 and 2, in 8 to 9 minutes each on two cores
-    after the installation.
-    """
-
-    dataset: str = "tetrominoes/synthetic"
-    resolution: tuple[int, int] = (35, 35)
-    num_slots: int = 4
-    num_iterations: int = 5
-    implicit_differentiation: bool = True
-    encoder_filters: tuple[int, ...] = (64, 64, 64)
-    encoder_kernel_size: tuple[int, ...] = (7, 3, 3)
-    encoder_strides: tuple[int, ...] = (5, 1, 1)
-    batch_size: int = 32
-    learning_rate: float = 3e-3
-    num_train_steps: int = 12_000
-    warmup_steps: int = 300
-    decay_steps: int = 3_500
-    clip_norm: float | None = 1.0
-
-    def make_decoder(self, **kwargs):
-        return PixelMLPDecoder(
-            self.resolution,
-            self.num_channels,
-            hidden_sizes=(128, 128, 128),
-            patch_size=5,
-            name="decoder",
-            **kwargs,
-        )
-
-
-DISCOVERY_PRESETS = {
-    "tetrominoes": Tetrominoes(),
-    "multi_dsprites": MultiDSprites(),
-    "clevr6": CLEVR6(),
-    "tetrominoes_cpu": TetrominoesCPU(),
+# How the paper trains (Appendix E.1 and E.2).
+DISCOVERY_TRAINING = {
+    "batch_size": 64,
+    "num_train_steps": 500_000,
+    "warmup_steps": 10_000,
+    "decay_steps": 100_000,
+}
+SET_PREDICTION_TRAINING = {
+    "batch_size": 512,
+    "num_train_steps": 150_000,
+    "warmup_steps": 1_000,
+    "decay_steps": 50_000,
 }

@@ -1,4 +1,4 @@
-"""Trained weights: those of the package by name, and files of one's own.
+"""Trained weights: those of the package by name, and your own files.
 
 `weights/` holds `<preset>_<name>.weights.h5` and, beside each, a `.json` that says what
 the weights reached, on which data, with which seed, at what cost.
@@ -21,7 +21,7 @@ def load_weights(model, preset, weights):
 
     Raises:
         ValueError: If the package has no such weights, or they do not fit the model.
-        FileNotFoundError: If `weights` is a path and nothing lies there.
+        FileNotFoundError: If `weights` is a path and there is none.
     """
     path = Path(weights)
     if path.suffix not in (".keras", ".h5"):
@@ -35,6 +35,7 @@ def load_weights(model, preset, weights):
             )
     elif not path.exists():
         raise FileNotFoundError(f"There is no file of weights at {path}.")
+    _check_kind(path)
     try:
         model.load_weights(path)
     except ValueError as error:
@@ -42,6 +43,19 @@ def load_weights(model, preset, weights):
             f"The weights are of another architecture than the preset {preset!r} with "
             f"the arguments given. Received: weights={str(weights)!r} ({error})"
         ) from error
+
+
+def _check_kind(path):
+    """Raises ValueError for a file that is not what its name says."""
+    kinds = {b"PK\x03\x04": ".keras", b"\x89HDF": ".weights.h5"}
+    with open(path, "rb") as file:
+        kind = kinds.get(file.read(4), "no file of Keras")
+    if not path.name.endswith(kind):
+        raise ValueError(
+            "A file of weights is *.keras (model.save) or *.weights.h5 "
+            f"(model.save_weights). Received: weights={str(path)!r}, which by its "
+            f"content is {kind}"
+        )
 
 
 def shipped():

@@ -10,12 +10,14 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import pathlib
+import runpy
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+from absl import flags
 
 DATA = pathlib.Path(__file__).parent / "data"
 ROOT = pathlib.Path(__file__).parent.parent
@@ -37,17 +39,47 @@ def rng():
 @pytest.fixture
 def run_python():
     """Runs Python code in a fresh process of the package; returns its output."""
+    return run_fresh
 
-    def run(code, **environment):
-        process = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert process.returncode == 0, process.stderr[-4000:]
-        return process.stdout
 
-    return run
+def run_fresh(code, **environment):
+    """See the fixture `run_python`."""
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stderr[-4000:]
+    return process.stdout
+
+
+@pytest.fixture
+def run_script(monkeypatch):
+    """Runs `python SCRIPT --name=value ...` in this process; returns its exit status.
+
+    The status is None for success, and the message of an error.
+    """
+
+    def run(script, **options):
+        _forget_flags()
+        path = str(ROOT / script)
+        given = [f"--{name}={value}" for name, value in options.items()]
+        monkeypatch.setattr(sys, "argv", [path, *given])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(path, run_name="__main__")
+        return stop.value.code
+
+    yield run
+    _forget_flags()
+
+
+def _forget_flags():
+    """Removes the flags of scripts: several define the same names."""
+    for name in list(flags.FLAGS):
+        module = flags.FLAGS.find_module_defining_flag(name)
+        if module.startswith(str(ROOT)) and ".venv" not in module:
+            delattr(flags.FLAGS, name)
+    flags.FLAGS.unparse_flags()

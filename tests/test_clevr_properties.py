@@ -38,12 +38,16 @@ def test_feature_weights():
         properties.feature_weights(colour=1.0)
 
 
-def test_describe():
+def test_likeliest_properties():
     element = np.zeros(19)
-    element[:3] = [0.499, 1.0, 0.0]
+    element[:3] = [0.5, 1.0, 0.0]
     element[[4, 6, 9, 14, 18]] = 0.6
-    assert (
-        properties.describe(element) == "large red metal cylinder at (0.0, 3.0, -3.0)"
-    )
+    assert properties.likeliest_properties(element) == {
+        "size": "large",
+        "color": "red",
+        "material": "metal",
+        "shape": "cylinder",
+        "coords": (0.0, 3.0, -3.0),
+    }
     with pytest.raises(ValueError, match=r"19 numbers. Received: .*\(18,\)"):
-        properties.describe(element[1:])
+        properties.likeliest_properties(element[1:])

@@ -134,7 +134,7 @@ def test_photos_are_segmented_as_the_model_does(
     run_example("segment_photos", photos, tmp_path, f"--model={model}", "--seed=3")
     keras.utils.set_random_seed(3)
     loaded = keras.saving.load_model(model)
-    masks = np.asarray(loaded(pixels[None].astype("float32") / 127.5 - 1)[2])
+    masks = np.asarray(loaded(sa.preprocess_images(pixels[None]))[2])
     for k in range(4):
         written = np.asarray(Image.open(tmp_path / f"a_slot_{k}.png"))
         np.testing.assert_allclose(written, 255 * masks[0, k, :, :, 0], atol=0.51)

@@ -7,7 +7,7 @@ import pytest
 
 import slot_attention_tf as sa
 from slot_attention_tf import pretrained
-from slot_attention_tf.clevr_properties import CATEGORIES
+from slot_attention_tf.clevr_properties import CATEGORIES, encode_coords
 from slot_attention_tf.data.generators import clevr, scenes, tetrominoes
 
 
@@ -28,7 +28,7 @@ def test_shipped_autoencoder_finds_the_pieces():
     )
     # Scenes that no run has seen, of a stream of their own.
     drawn = scenes.generate_scenes(tetrominoes.draw_scene, 32, seed=123)
-    images = drawn["image"].astype("float32") / 127.5 - 1
+    images = sa.preprocess_images(drawn["image"])
     _, _, masks, _ = model(images)
     labels = np.asarray(masks)[..., 0].argmax(axis=1)
     ari = np.asarray(sa.adjusted_rand_index(drawn["segmentation"][..., 0], labels))
@@ -46,14 +46,14 @@ def test_shipped_classifier_describes_the_objects():
         "max_objects": 4,
     }
     drawn = scenes.generate_scenes(clevr.draw_scene, 64, 123, **options)
-    images = drawn["image"].astype("float32") / 127.5 - 1
+    images = sa.preprocess_images(drawn["image"])
     entities = {name: drawn[name][:, 1:5] for name in CATEGORIES}
     one_hot = [
         np.eye(len(values))[entities[name].astype(int)]
         for name, values in CATEGORIES.items()
     ]
     exists = drawn["visibility"][:, 1:5, None]
-    coords = (drawn["3d_coords"][:, 1:5] + 3) / 6
+    coords = encode_coords(drawn["3d_coords"][:, 1:5])
     targets = np.concatenate([coords, *one_hot, exists], axis=-1) * exists
     predictions = np.asarray(model(images))
     assert sa.average_precision_clevr(predictions, targets, np.inf) > 0.6
@@ -73,3 +73,17 @@ def test_missing_weights_are_named(tmp_path):
         sa.SlotAttentionAutoEncoder.from_preset("tetrominoes_cpu", weights=path)
     with pytest.raises(ValueError, match=r"(?s)'tetrominoes_cpu', 'synthetic'.*'x'"):
         sa.SlotAttentionAutoEncoder.from_preset("tetrominoes_cpu", weights="x")
+
+
+@pytest.mark.parametrize("kind", ["keras", "weights.h5"])
+def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path, kind):
+    model = sa.SlotAttentionAutoEncoder.from_preset("tetrominoes_cpu")
+    other = {"keras": "weights.h5", "weights.h5": "keras"}[kind]
+    written = tmp_path / f"model.{kind}"
+    (model.save if kind == "keras" else model.save_weights)(written)
+    path = written.rename(tmp_path / f"renamed.{other}")
+    with pytest.raises(ValueError, match=rf"by its content is \.{kind}"):
+        sa.SlotAttentionAutoEncoder.from_preset("tetrominoes_cpu", weights=path)
+    path.write_text("nothing of Keras")
+    with pytest.raises(ValueError, match="by its content is no file of Keras"):
+        sa.SlotAttentionAutoEncoder.from_preset("tetrominoes_cpu", weights=path)

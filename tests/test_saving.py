@@ -34,6 +34,20 @@ def small_classifier(**kwargs):
     )
 
 
+def small_dspn(**kwargs):
+    return sa.DSPN(
+        (8, 6),
+        3,
+        2,
+        latent_size=8,
+        set_encoder_size=8,
+        encoder=encoder(dtype=kwargs.get("dtype")),
+        seed=1,
+        **kwargs,
+    )
+
+
+NOISE = np.random.default_rng(2).normal(size=(4, 3, 19)).astype("float32")
 INITIAL = {"initial_slots": np.random.default_rng(1).normal(size=(4, 3, 8))}
 RANDOM_STATES = 2  # Of the initial slots, and one in every GRUCell, for dropout.
 IMAGES = (8, 6, 3)
@@ -154,6 +168,45 @@ CASES = {
             "num_non_trainable": RANDOM_STATES,
         },
     ),
+    "unet": (
+        sa.UNet,
+        lambda **kwargs: sa.UNet(filters=(4, 6), hidden_size=8, **kwargs),
+        IMAGES,
+        {"output_shape": (8, 6, 1), "num_trainable": 2 * 6 + 6 + 2},
+    ),
+    "component_vae": (
+        sa.ComponentVAE,
+        lambda **kwargs: sa.ComponentVAE(
+            (8, 6), 2, 5, (4, 6), 8, decoder_filters=(6, 4), seed=1, **kwargs
+        ),
+        IMAGES,
+        {
+            "call_arguments": {"noise": INITIAL["initial_slots"][:, 0, :5]},
+            "output_shape": [(8, 6, 2), (5,), (5,), (5,)],
+            "num_trainable": 4 + 4 + 6,
+            "num_non_trainable": 1,
+        },
+    ),
+    "monet": (
+        sa.MONet,
+        lambda **kwargs: sa.MONet(
+            (8, 6),
+            3,
+            latent_size=8,
+            attention_filters=(4, 6),
+            encoder_filters=(4, 6),
+            decoder_filters=(6, 4),
+            seed=1,
+            **kwargs,
+        ),
+        IMAGES,
+        {
+            "call_arguments": {"noise": INITIAL["initial_slots"]},
+            "output_shape": RECONSTRUCTION,
+            "num_trainable": 20 + 14,
+            "num_non_trainable": 1,
+        },
+    ),
     "classifier": (
         sa.SlotAttentionClassifier,
         small_classifier,
@@ -163,6 +216,59 @@ CASES = {
             "output_shape": (3, 19),
             "num_trainable": 12 + 18 + 4,
             "num_non_trainable": RANDOM_STATES,
+        },
+    ),
+    "fspool": (
+        sa.FSPool,
+        lambda **kwargs: sa.FSPool(4, **kwargs),
+        (10, 5),
+        {"output_shape": (5,), "num_trainable": 1},
+    ),
+    "set_encoder": (
+        sa.SetEncoder,
+        lambda **kwargs: sa.SetEncoder(8, 6, **kwargs),
+        (10, 5),
+        {"output_shape": (6,), "num_trainable": 5},
+    ),
+    "dspn": (
+        sa.DSPN,
+        small_dspn,
+        IMAGES,
+        {"output_shape": (3, 19), "num_trainable": 12 + 2 + 5 + 1},
+    ),
+    "implicit_dspn": (
+        sa.DSPN,
+        lambda **kwargs: small_dspn(differentiation="implicit", **kwargs),
+        IMAGES,
+        {
+            "call_arguments": {"noise": NOISE},
+            "output_shape": (3, 19),
+            "num_trainable": 12 + 2 + 5,
+            "num_non_trainable": 1,
+        },
+    ),
+    "iodine": (
+        sa.IODINE,
+        lambda **kwargs: sa.IODINE(
+            (8, 6),
+            3,
+            2,
+            slot_size=8,
+            decoder_filters=(4,),
+            encoder_filters=(4,),
+            mlp_sizes=(8,),
+            lstm_size=4,
+            seed=1,
+            **kwargs,
+        ),
+        IMAGES,
+        {
+            "call_arguments": {
+                "noise": np.random.default_rng(1).normal(size=(4, 3, 3, 8))
+            },
+            "output_shape": RECONSTRUCTION,
+            "num_trainable": 1 + 4 + 10 + 2 + 2 + 3 + 2,
+            "num_non_trainable": 2,  # Of the samples, and of the LSTM, for dropout.
         },
     ),
 }

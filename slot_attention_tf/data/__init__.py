@@ -17,10 +17,7 @@ else:
     from slot_attention_tf.data import builders  # noqa: F401
 
 _LAZY = {
-    "build_clevr": "clevr",
-    "build_clevr_iterator": "clevr",
     "discovery_dataset": "pipelines",
-    "preprocess_clevr": "clevr",
     "set_prediction_dataset": "pipelines",
 }
 

@@ -174,7 +174,7 @@ def set_prediction_dataset(
 
     Returns:
         A `tf.data.Dataset` of dicts: `image` float32 `[B, H, W, 3]` in `[-1, 1]`;
-        `target` float32 `[B, max_num_objects, 19]`, see `preprocess_clevr`.
+        `target` float32 `[B, max_num_objects, 19]`, see `clevr.set_targets`.
     """
     import tensorflow as tf
 

@@ -13,6 +13,7 @@ import pathlib
 import tensorflow_datasets as tfds
 
 from slot_attention_tf.data.builders import SceneBuilder
+from slot_attention_tf.environment import prepare_environment
 
 
 def prepare(name, data_dir=None, manual_dir=None, **options):
@@ -166,6 +167,7 @@ def _parse_arguments(arguments):
 
 def main(arguments=None):
     """Runs the command line."""
+    prepare_environment()
     try:
         builder = prepare(**_parse_arguments(arguments))
     except (ConnectionError, FileNotFoundError, ValueError) as error:

@@ -7,18 +7,11 @@ from types import SimpleNamespace
 import keras
 from keras import ops
 
-from slot_attention_tf.clevr_properties import (
-    COORDS_OFFSET,
-    COORDS_SCALE,
-    NUM_FEATURES,
-    group_slices,
-)
-from slot_attention_tf.models.autoencoder import SlotAttentionAutoEncoder
-from slot_attention_tf.models.classifier import SlotAttentionClassifier
-from slot_attention_tf.training.randomness import seed_states
+from slot_attention_tf.models.base import BaseModel
 
-_SAMPLED = "serving_default"
-_GIVEN = "with_initial_slots"
+SAMPLED = "serving_default"
+WITH_SLOTS = "with_initial_slots"
+WITH_NOISE = "with_noise"
 # TensorFlow's place for files of others beside a SavedModel.
 _DESCRIPTION = Path("assets.extra", "slot_attention.json")
 
@@ -26,15 +19,17 @@ _DESCRIPTION = Path("assets.extra", "slot_attention.json")
 def export_saved_model(model, path, num_slots=None, num_iterations=None):
     """Writes a model as a SavedModel for TensorFlow Serving and other programs.
 
-    The SavedModel has two signatures, both for any batch size `B`:
+    The SavedModel has up to three signatures, all for any batch size `B`:
 
-    - `serving_default` takes `images` and samples the initial slots, anew in every
-      call;
+    - `serving_default` takes `images` and draws random starts anew in every call;
     - `with_initial_slots` takes `images` and `initial_slots` `[B, K, D]`, with any
-      number `K` of slots.
+      number `K` of slots, of a model with Slot Attention;
+    - `with_noise` takes `images` and `noise`, standard normal numbers to draw the start
+      from, of a model that takes noise.
 
     `images` are float32 `[B, H, W, C]` with values in `[-1, 1]`. All outputs but
-    `segmentation` are float32. Those of a `SlotAttentionAutoEncoder`:
+    `segmentation` are float32; they are those of the model's `named_outputs`. Of a
+    model that finds objects:
 
     | output | shape | |
     |---|---|---|
@@ -45,7 +40,7 @@ def export_saved_model(model, path, num_slots=None, num_iterations=None):
     | `slots` | `[B, K, D]` | |
     | `attention` | `[B, T, N, K]` | one map per iteration, sums to 1 over slots |
 
-    Those of a `SlotAttentionClassifier`:
+    Of a model that predicts sets:
 
     | output | shape | |
     |---|---|---|
@@ -63,64 +58,57 @@ def export_saved_model(model, path, num_slots=None, num_iterations=None):
     `<model name>/1` and start it with `--model_base_path=<model name>`.
 
     Args:
-        model: A `SlotAttentionAutoEncoder` or `SlotAttentionClassifier`.
+        model: A model of this package, such as a `SlotAttentionAutoEncoder`.
         path: The folder to write.
-        num_slots: Optional integer, slots that `serving_default` samples. Default:
-            the model's.
-        num_iterations: Optional integer, iterations of both signatures. Default: the
+        num_slots: Optional integer, slots of `serving_default`. Default: the model's.
+        num_iterations: Optional integer, iterations of all signatures. Default: the
             model's.
 
     Raises:
-        TypeError: If `model` is none of the two.
+        TypeError: If `model` is another Keras model.
+        ValueError: If `path` is a file.
         RuntimeError: Under another Keras backend than TensorFlow.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "export_saved_model needs Keras on TensorFlow: save the model with "
-            "model.save('model.keras') and load and export it in a process started "
-            "with KERAS_BACKEND=tensorflow. Received: "
-            f"KERAS_BACKEND={keras.backend.backend()}"
-        )
+    _check(model, path)
     import tensorflow as tf
 
-    describe = _outputs_of(model)
-    if num_slots is None:
-        num_slots = model.num_slots
-    if num_iterations is None:
-        num_iterations = model.num_iterations
+    from slot_attention_tf.training.randomness import seed_states
 
-    images = tf.TensorSpec(
-        (None, *model.resolution, model.num_channels), "float32", name="images"
-    )
-    slots = tf.TensorSpec((None, None, model.slot_size), "float32", "initial_slots")
+    options = {"num_slots": num_slots, "num_iterations": num_iterations}
+    options = {name: value for name, value in options.items() if value is not None}
+    iterations = {k: v for k, v in options.items() if k == "num_iterations"}
 
-    def sampled(images):
-        return describe(images, num_slots=num_slots, num_iterations=num_iterations)
+    def spec(name, *shape):
+        return tf.TensorSpec((None, *shape), "float32", name=name)
 
-    def given(images, initial_slots):
-        return describe(
-            images, initial_slots=initial_slots, num_iterations=num_iterations
-        )
+    images = spec("images", *model.resolution, model.num_channels)
+    signatures = {SAMPLED: (options, [images])}
+    if model.takes_initial_slots:
+        slots = spec("initial_slots", None, model.slot_size)
+        signatures[WITH_SLOTS] = (iterations, [images, slots])
+    shape = model.noise_shape(**options)
+    if shape is not None:
+        signatures[WITH_NOISE] = (options, [images, spec("noise", *shape)])
 
     module = tf.Module()
     module.weights = [variable.value for variable in model.weights]
-    module.random_state = [variable.value for variable in seed_states(model)]
-    signatures = {
-        _SAMPLED: tf.function(sampled, input_signature=[images]),
-        _GIVEN: tf.function(given, input_signature=[images, slots]),
+    module.random_state = seed_states(model)
+    functions = {
+        name: _signature(model, given, inputs)
+        for name, (given, inputs) in signatures.items()
     }
-    tf.saved_model.save(module, str(path), signatures=signatures)
-    _write_description(model, path, num_slots, num_iterations)
+    tf.saved_model.save(module, str(path), signatures=functions)
+    _write_description(model, path, options)
 
 
 def load_saved_model(path):
-    """Loads the SavedModel of an autoencoder to be called like the model.
+    """Loads a SavedModel to be called and evaluated like the model.
 
     Args:
         path: A folder that `export_saved_model` wrote.
 
     Returns:
-        A `SavedAutoEncoder`.
+        A `LoadedModel`.
 
     Raises:
         ValueError: If the folder holds something else.
@@ -130,127 +118,114 @@ def load_saved_model(path):
     file = Path(path) / _DESCRIPTION
     if not file.exists() or not tf.saved_model.contains_saved_model(str(path)):
         raise ValueError(
-            "No SavedModel of export_saved_model lies there: write one by "
+            "There is no SavedModel of export_saved_model: write one by "
             f"slot_attention_tf.export_saved_model(model, path). Received: path={path}"
         )
-    description = json.loads(file.read_text())
-    if description["model_class"] != "SlotAttentionAutoEncoder":
-        raise ValueError(
-            "load_saved_model takes the SavedModel of a SlotAttentionAutoEncoder. "
-            f"Received: {path} with a {description['model_class']}"
-        )
-    return SavedAutoEncoder(tf.saved_model.load(str(path)), description)
+    return LoadedModel(tf.saved_model.load(str(path)), json.loads(file.read_text()))
 
 
-class SavedAutoEncoder:
-    """A loaded SavedModel with the call of `SlotAttentionAutoEncoder`.
+class LoadedModel:
+    """A loaded SavedModel with what tasks use of a model.
 
     Attributes:
-        config: Dictionary, the configuration of the exported model.
-        num_slots: Integer, slots that it samples.
-        num_iterations: Integer.
+        description: Dictionary: the class, sizes and settings of the exported model.
+        num_slots: Integer, slots that it was exported with.
+        num_iterations: Integer or None.
         encoder: Object with the `feature_resolution` of the exported encoder, a pair
             or None.
-        random_state: Its variables behind the sampled slots.
     """
+
+    # What training.randomness asks of a model: there is nothing to fix.
+    weights = ()
+    variables = ()
 
     def __init__(self, loaded, description):
         self._loaded = loaded
-        self.config = description["model"]
+        self.description = description
         self.num_slots = description["num_slots"]
         self.num_iterations = description["num_iterations"]
         grid = description["feature_resolution"]
         self.encoder = SimpleNamespace(feature_resolution=grid and tuple(grid))
-        self.random_state = list(loaded.random_state)
 
-    def __call__(
-        self,
-        images,
-        num_slots=None,
-        num_iterations=None,
-        initial_slots=None,
-        return_attention=False,
-    ):
-        """See `SlotAttentionAutoEncoder`; iterations are those of the export."""
-        if num_iterations not in (None, self.num_iterations):
-            self._raise_fixed("num_iterations", num_iterations)
-        images = ops.cast(images, "float32")
+    def noise_shape(self, **options):
+        """As `BaseModel.noise_shape`, for the sizes of the export."""
+        self._check(options)
+        shape = self.description["noise_shape"]
+        return shape and tuple(shape)
+
+    def named_outputs(self, images, initial_slots=None, noise=None, **options):
+        """As `BaseModel.named_outputs`, for the sizes of the export."""
+        self._check(options)
+        given = {"images": ops.cast(images, "float32")}
+        name = SAMPLED
         if initial_slots is not None:
-            outputs = self._loaded.signatures[_GIVEN](
-                images=images, initial_slots=ops.cast(initial_slots, "float32")
-            )
-        elif num_slots not in (None, self.num_slots):
-            self._raise_fixed("num_slots", num_slots)
-        else:
-            outputs = self._loaded.signatures[_SAMPLED](images=images)
-        names = ["reconstruction", "slot_images", "masks", "slots"]
-        return tuple(outputs[n] for n in names + ["attention"] * return_attention)
+            name = WITH_SLOTS
+            given["initial_slots"] = ops.cast(initial_slots, "float32")
+        elif noise is not None:
+            name = WITH_NOISE
+            given["noise"] = ops.cast(noise, "float32")
+        return self._loaded.signatures[name](**given)
 
-    def _raise_fixed(self, name, value):
-        raise ValueError(
-            f"A SavedModel has the `{name}` it was exported with, here "
-            f"{getattr(self, name)}: export it again with "
-            f"export_saved_model(model, path, {name}={value}). "
-            f"Received: {name}={value}"
+    def _check(self, options):
+        for name, value in options.items():
+            if value not in (None, getattr(self, name)):
+                raise ValueError(
+                    f"A SavedModel has the `{name}` it was exported with, here "
+                    f"{getattr(self, name)}: export it again with "
+                    f"export_saved_model(model, path, {name}={value}). "
+                    f"Received: {name}={value}"
+                )
+
+
+def _check(model, path):
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "export_saved_model needs Keras on TensorFlow: save the model with "
+            "model.save('model.keras') and load and export it in a process started "
+            "with KERAS_BACKEND=tensorflow. Received: "
+            f"KERAS_BACKEND={keras.backend.backend()}"
         )
-
-
-def _outputs_of(model):
-    """The function from a model's inputs to its named outputs."""
-    if isinstance(model, SlotAttentionAutoEncoder):
-        named = _discovery_outputs
-    elif isinstance(model, SlotAttentionClassifier):
-        named = _set_prediction_outputs
-    else:
+    if not isinstance(model, BaseModel):
         raise TypeError(
-            "export_saved_model takes a SlotAttentionAutoEncoder or a "
-            "SlotAttentionClassifier; other Keras models have model.export(path). "
+            "export_saved_model takes a model of this package, such as a "
+            "SlotAttentionAutoEncoder; other Keras models have model.export(path). "
             f"Received: {type(model).__name__}"
         )
+    if Path(path).is_file():
+        raise ValueError(
+            "A SavedModel is a folder: choose a path that is no file. "
+            f"Received: path={path}"
+        )
 
-    def describe(images, **kwargs):
-        outputs = named(*model(images, return_attention=True, **kwargs))
+
+def _signature(model, options, inputs):
+    """A `tf.function` from `inputs` to the named outputs of a model."""
+    import tensorflow as tf
+
+    def call(images, *more):
+        names = [spec.name for spec in inputs[1:]]
+        given = dict(zip(names, more, strict=True))
+        outputs = model.named_outputs(images, **options, **given)
         return {
             name: value if name == "segmentation" else ops.cast(value, "float32")
             for name, value in outputs.items()
         }
 
-    return describe
+    return tf.function(call, input_signature=inputs)
 
 
-def _discovery_outputs(recon_combined, recons, masks, slots, attention):
-    return {
-        "reconstruction": recon_combined,
-        "slot_images": recons,
-        "masks": masks,
-        "segmentation": ops.cast(ops.argmax(masks[..., 0], axis=1), "int32"),
-        "slots": slots,
-        "attention": attention,
-    }
-
-
-def _set_prediction_outputs(predictions, attention):
-    outputs = {"predictions": predictions, "attention": attention}
-    if predictions.shape[-1] == NUM_FEATURES:
-        for name, features in group_slices().items():
-            outputs[name] = predictions[..., features]
-        outputs["coords"] = outputs["coords"] * COORDS_SCALE + COORDS_OFFSET
-        outputs["confidence"] = outputs.pop("real_object")[..., 0]
-    return outputs
-
-
-def _write_description(model, path, num_slots, num_iterations):
+def _write_description(model, path, options):
     """Keeps beside the SavedModel what this package wants to know about it."""
+    grid = getattr(getattr(model, "encoder", None), "feature_resolution", None)
     description = {
-        "model_class": next(
-            base.__name__
-            for base in type(model).__mro__
-            if base in (SlotAttentionAutoEncoder, SlotAttentionClassifier)
+        "model_class": type(model).__name__,
+        "model": keras.saving.serialize_keras_object(model),
+        "num_slots": options.get("num_slots", model.num_slots),
+        "num_iterations": options.get(
+            "num_iterations", getattr(model, "num_iterations", None)
         ),
-        "model": model.get_config(),
-        "num_slots": num_slots,
-        "num_iterations": num_iterations,
-        "feature_resolution": getattr(model.encoder, "feature_resolution", None),
+        "noise_shape": model.noise_shape(**options),
+        "feature_resolution": grid,
     }
     file = Path(path) / _DESCRIPTION
     file.parent.mkdir(parents=True, exist_ok=True)

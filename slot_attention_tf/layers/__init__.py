@@ -1,6 +1,10 @@
 """Keras layers: Slot Attention, the Slot MLP, and the parts of the models."""
 
+import keras  # noqa: F401  Before anything of this room: it registers all rooms.
+
+from slot_attention_tf.layers.component_vae import ComponentVAE
 from slot_attention_tf.layers.conv_encoder import ConvEncoder
+from slot_attention_tf.layers.fspool import FSPool, SetEncoder
 from slot_attention_tf.layers.mix_slots import mix_slots
 from slot_attention_tf.layers.pixel_mlp_decoder import PixelMLPDecoder
 from slot_attention_tf.layers.slot_attention import SlotAttention
@@ -13,15 +17,20 @@ from slot_attention_tf.layers.soft_position_embed import (
     spatial_flatten,
 )
 from slot_attention_tf.layers.spatial_broadcast_decoder import SpatialBroadcastDecoder
+from slot_attention_tf.layers.unet import UNet
 
 __all__ = [
+    "ComponentVAE",
     "ConvEncoder",
+    "FSPool",
     "PixelMLPDecoder",
+    "SetEncoder",
     "SlotAttention",
     "SlotInitializer",
     "SlotMLP",
     "SoftPositionEmbed",
     "SpatialBroadcastDecoder",
+    "UNet",
     "build_grid",
     "mix_slots",
     "spatial_broadcast",

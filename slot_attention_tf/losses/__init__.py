@@ -1,5 +1,7 @@
 """Losses: reconstruction error, and Huber error after Hungarian matching."""
 
+import keras  # noqa: F401  Before anything of this room: it registers all rooms.
+
 from slot_attention_tf.losses.hungarian import (
     HungarianHuberLoss,
     hungarian_huber_loss,

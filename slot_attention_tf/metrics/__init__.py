@@ -1,5 +1,7 @@
 """Metrics: scores of segmentations, average precision of sets."""
 
+import keras  # noqa: F401  Before anything of this room: it registers all rooms.
+
 from slot_attention_tf.metrics.adjusted_rand_index import (
     AdjustedRandIndex,
     adjusted_rand_index,

@@ -9,6 +9,7 @@ from slot_attention_tf.clevr_properties import (
     COORDS_SCALE,
     NUM_FEATURES,
     group_slices,
+    is_real,
 )
 
 # Any distance, as in the reference release.
@@ -150,7 +151,7 @@ def _claim_objects(pred, attributes):
         (infinite if no object has the same categories), the number of real objects.
     """
     num_targets = attributes.shape[1]
-    real = attributes[..., -1] > 0  # [B, m]
+    real = is_real(attributes)  # [B, m]
     comparable = (_codes(pred)[:, :, None] == _codes(attributes)[:, None]) & real[
         :, None
     ]

@@ -1,24 +1,28 @@
-"""What the two models share: how images become slots, presets, saving."""
+"""What the two models of the paper share: how images become slots."""
 
-import keras
+import dataclasses
+import inspect
 
-from slot_attention_tf.layers import SlotAttention
 from slot_attention_tf.layers.arguments import as_pair, check_positive
-from slot_attention_tf.pretrained import load_weights
+from slot_attention_tf.layers.conv_encoder import ConvEncoder
+from slot_attention_tf.layers.slot_attention import SlotAttention
+from slot_attention_tf.models.base import BaseModel
+from slot_attention_tf.presets import Preset, one_or_all
+from slot_attention_tf.settings import setting
 
 
-class SlotModel(keras.Model):
-    """Base class of the models: an encoder, Slot Attention, and what reads slots.
+class SlotModel(BaseModel):
+    """An encoder, then Slot Attention or a layer in its place, then what reads slots.
 
-    The arguments are those of the models. A subclass adds layers that read slots,
-    builds them, lists in `_PARTS` the arguments that are layers, and gives its default
-    encoder and its presets.
+    The arguments are those of the models. A subclass adds layers that read slots and
+    gives its default encoder.
     """
 
-    _PARTS = ("encoder",)
+    _PARTS = ("encoder", "slot_attention")
 
     def __init__(
         self,
+        *,
         resolution,
         num_slots,
         num_iterations,
@@ -27,58 +31,83 @@ class SlotModel(keras.Model):
         mlp_hidden_size,
         implicit_differentiation,
         encoder,
+        slot_attention,
         seed,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive("num_channels", num_channels)
         self.resolution = as_pair("resolution", resolution)
-        self.num_slots = num_slots
-        self.num_iterations = num_iterations
-        self.num_channels = num_channels
-        self.slot_size = slot_size
-        self.mlp_hidden_size = mlp_hidden_size
-        self.implicit_differentiation = implicit_differentiation
+        self.num_channels = check_positive("num_channels", num_channels)
         self.seed = seed
-
         policy = self.dtype_policy
         self.encoder = encoder or self._default_encoder(dtype=policy, name="encoder")
-        self.slot_attention = SlotAttention(
-            num_iterations,
-            num_slots,
-            slot_size,
-            mlp_hidden_size,
-            implicit_differentiation=implicit_differentiation,
-            seed=seed,
-            dtype=policy,
-            name="slot_attention",
-        )
+        if slot_attention is None:
+            slot_attention = SlotAttention(
+                num_iterations,
+                num_slots,
+                slot_size,
+                mlp_hidden_size,
+                implicit_differentiation=implicit_differentiation,
+                seed=seed,
+                dtype=policy,
+                name="slot_attention",
+            )
+        elif num_slots not in (None, slot_attention.num_slots):
+            raise ValueError(
+                "`num_slots` contradicts `slot_attention`: leave it None. Received: "
+                f"num_slots={num_slots}, slot_attention.num_slots="
+                f"{slot_attention.num_slots}"
+            )
+        self.slot_attention = slot_attention
+        self.num_slots = slot_attention.num_slots
+        self.num_iterations = slot_attention.num_iterations
+        self.slot_size = slot_attention.slot_size
+        self.mlp_hidden_size = mlp_hidden_size
+        self.implicit_differentiation = implicit_differentiation
 
     def _default_encoder(self, **kwargs):
         raise NotImplementedError
 
     def build(self, input_shape):
-        self._check_images(input_shape)
         images = (None, *self.resolution, self.num_channels)
         if not self.encoder.built:
             self.encoder.build(images)
-        self.slot_attention.build(self.encoder.compute_output_shape(images))
+        features = self.encoder.compute_output_shape(images)
+        if not self.slot_attention.built:
+            self.slot_attention.build(features)
 
-    def _find_slots(self, images, **options):
-        """Slots `[B, K, D]` of images, and attention `[B, T, N, K]`."""
-        self._check_images(images.shape)
+    def _find_slots(self, images, noise=None, return_attention=False, **options):
+        """Slots `[B, K, D]` of images, and attention `[B, T, N, K]` or None."""
+        self._check_images(images)
         features = self.encoder(images)  # [B, N, F]
-        return self.slot_attention(features, return_attention=True, **options)
-
-    def _check_images(self, shape):
-        expected = (*self.resolution, self.num_channels)
-        if tuple(shape[1:]) != expected:
-            raise ValueError(
-                "Images must have the shape [batch, height, width, channels] with "
-                f"{expected} for the last three: resize them, or build the model with "
-                "their `resolution` and `num_channels`. "
-                f"Received: images.shape={tuple(shape)}"
+        if noise is not None:
+            initializer = self.slot_attention.slot_initializer
+            options["initial_slots"] = initializer(
+                features, num_slots=noise.shape[1], noise=noise
             )
+        outputs = self.slot_attention(
+            features, return_attention=return_attention, **options
+        )
+        return outputs if return_attention else (outputs, None)
+
+    def noise_shape(self, num_slots=None, num_iterations=None):
+        initializer = getattr(self.slot_attention, "slot_initializer", None)
+        if (
+            "noise"
+            not in inspect.signature(getattr(initializer, "call", len)).parameters
+        ):
+            return None  # Somebody's own layer, or one that starts from nothing.
+        return (num_slots or self.num_slots, self.slot_size)
+
+    @property
+    def has_attention(self):
+        """Whether the layer that finds slots has attention to return."""
+        return getattr(self.slot_attention, "has_attention", True)
+
+    @property
+    def takes_initial_slots(self):
+        """Whether the layer that finds slots can start from given slots."""
+        return self.has_attention
 
     def get_config(self):
         config = {
@@ -91,62 +120,49 @@ class SlotModel(keras.Model):
             "implicit_differentiation": self.implicit_differentiation,
             "seed": self.seed,
         }
-        for part in self._PARTS:
-            config[part] = keras.saving.serialize_keras_object(getattr(self, part))
         return {**super().get_config(), **config}
 
-    def compile_from_config(self, config):
-        """Compiles a loaded model as it was, with its optimizer's state."""
-        # Keras leaves this to models that define `compile` anew.
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        for part in cls._PARTS:
-            config[part] = keras.saving.deserialize_keras_object(config[part])
-        model = cls(**config)
-        for part in (getattr(model, name) for name in cls._PARTS):
-            if not part.trainable:
-                # Keras restores the flag of a layer, but not of the layers inside,
-                # and takes no notice of a value that is set already.
-                part.trainable = True
-                part.trainable = False
-        return model
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SlotModelPreset(Preset):
+    """Settings that the two models share: an encoder and Slot Attention."""
 
-    @classmethod
-    def presets(cls):
-        """The presets of this model, a dictionary by name."""
-        raise NotImplementedError
+    num_iterations: int = setting("Iterations of attention T.", 3)
+    slot_size: int = setting("Size of a slot D.", 64)
+    mlp_hidden_size: int = setting("Hidden units of the residual MLP.", 128)
+    implicit_differentiation: bool = setting(
+        "Let gradients flow through the last iteration only.", False
+    )
+    encoder_filters: tuple[int, ...] = setting(
+        "Channels of each convolution of the encoder.", (64, 64, 64, 64)
+    )
+    encoder_kernel_size: tuple[int, ...] = setting(
+        "Kernel size of each convolution, or one for all.", (5,)
+    )
+    encoder_strides: tuple[int, ...] = setting(
+        "Stride of each convolution, or one for all.", (1,)
+    )
+    feature_size: int = setting("Units of the MLP that ends the encoder.", 64)
 
-    @classmethod
-    def from_preset(cls, name, weights=None, **kwargs):
-        """Builds the model of a preset.
+    def make_encoder(self, dtype=None):
+        return ConvEncoder(
+            self.resolution,
+            filters=self.encoder_filters,
+            kernel_size=one_or_all(self.encoder_kernel_size),
+            strides=one_or_all(self.encoder_strides),
+            feature_size=self.feature_size,
+            dtype=dtype,
+            name="encoder",
+        )
 
-        Args:
-            name: String, a key of `presets()`.
-            weights: Optional path of a file `*.keras` or `*.weights.h5` to fill the
-                model from, or the name of weights that come with the package:
-                `"synthetic"`, trained on generated scenes, for the presets that
-                `slot_attention_tf/weights/` has them for. Default: untrained.
-            **kwargs: Arguments of the constructor that replace those of the preset.
-
-        Returns:
-            The model.
-
-        Raises:
-            ValueError: If there is no such preset or are no such weights, or the
-                weights are of another architecture.
-            FileNotFoundError: If `weights` is a path and nothing lies there.
-        """
-        presets = cls.presets()
-        if name not in presets:
-            raise ValueError(
-                f"Unknown preset. Known: {', '.join(sorted(presets))}. "
-                f"Received: name={name!r}"
-            )
-        model = cls(**{**presets[name].model_arguments(), **kwargs})
-        if weights is not None:
-            load_weights(model, name, weights)
-        return model
+    def model_arguments(self, dtype=None):
+        return {
+            "resolution": self.resolution,
+            "num_slots": self.num_slots,
+            "num_iterations": self.num_iterations,
+            "num_channels": self.num_channels,
+            "slot_size": self.slot_size,
+            "mlp_hidden_size": self.mlp_hidden_size,
+            "implicit_differentiation": self.implicit_differentiation,
+            "encoder": self.make_encoder(dtype),
+        }

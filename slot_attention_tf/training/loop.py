@@ -2,19 +2,31 @@
 
 import dataclasses
 import math
+import shutil
+import time
 
 import keras
 import tensorflow as tf
 
-from slot_attention_tf.training.checkpoints import training_state
-from slot_attention_tf.training.environment import is_chief
-from slot_attention_tf.training.progress import Progress
+from slot_attention_tf.training.checkpoints import (
+    non_finite,
+    restore_newest,
+    training_state,
+)
+from slot_attention_tf.training.devices import is_chief
 from slot_attention_tf.training.randomness import seed_states
-from slot_attention_tf.training.schedule import WarmupExponentialDecay
+from slot_attention_tf.training.reporting import Progress
+from slot_attention_tf.training.signals import StopSignals
+
+_MAX_CHECKPOINTS = 5
 
 
 class NonFiniteLossError(RuntimeError):
-    """Training met a loss that is NaN or infinite."""
+    """Training met a loss or a weight that is NaN or infinite."""
+
+
+class SaveError(RuntimeError):
+    """A checkpoint could not be written."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +40,7 @@ class LoopSettings:
             sum of all replicas, so that it does not depend on their number.
         log_interval: Steps between two logged rows.
         checkpoint_interval: Steps between two checkpoints.
+        eval_interval: Steps between two evaluations.
         jit_compile: Whether XLA compiles the step's forward and backward pass.
     """
 
@@ -36,18 +49,8 @@ class LoopSettings:
     clip_norm: float | None = None
     log_interval: int = 100
     checkpoint_interval: int = 1000
+    eval_interval: int = 1000
     jit_compile: bool = False
-
-
-def make_optimizer(learning_rate, warmup_steps, decay_rate, decay_steps):
-    """Adam with the paper's schedule; scales the loss under float16 policies."""
-    schedule = WarmupExponentialDecay(
-        learning_rate, warmup_steps, decay_rate, decay_steps
-    )
-    optimizer = keras.optimizers.Adam(schedule, epsilon=1e-8)
-    if keras.config.dtype_policy().compute_dtype == "float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer
 
 
 class Trainer:
@@ -56,79 +59,120 @@ class Trainer:
     Build it inside `strategy.scope()` together with the model and the optimizer.
 
     Args:
-        model: A built Keras model.
+        model: A built Keras model with `loss_per_example(batch)`.
         optimizer: A Keras optimizer without clipping of its own (see `clip_norm`).
-        loss_fn: Function from `(model, batch)` to the losses `[b]` of the examples.
         settings: A `LoopSettings`.
         run: A `RunDirectory`.
         strategy: A `tf.distribute.Strategy`.
     """
 
-    def __init__(self, model, optimizer, loss_fn, settings, run, strategy):
+    def __init__(self, model, optimizer, settings, run, strategy):
         self.model = model
         self.optimizer = optimizer
-        self.loss_fn = loss_fn
         self.settings = settings
         self.run = run
         self.strategy = strategy
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        replicas = strategy.num_replicas_in_sync
+        if settings.batch_size % replicas:
+            raise ValueError(
+                f"The global batch is divided among {replicas} replicas: --batch_size "
+                f"must be a multiple. Received: batch_size={settings.batch_size}"
+            )
+        self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         optimizer.build(model.trainable_variables)
         self._decorrelate_replicas()
 
-        checkpoint = training_state(model, optimizer, self.step)
         folder = run.checkpoints
+        self._own_folder = None
         if not is_chief(strategy):
             # Every worker takes part in saving, but one alone may write the run's.
             folder = folder / f"worker_{strategy.cluster_resolver.task_id}"
+            self._own_folder = folder
         self._manager = tf.train.CheckpointManager(
-            checkpoint, str(folder), max_to_keep=5
+            training_state(model, optimizer, self.step, self.seconds),
+            str(folder),
+            max_to_keep=_MAX_CHECKPOINTS,
         )
         self._compute = tf.function(
             self._loss_and_gradients, jit_compile=settings.jit_compile
         )
         self._train_step = tf.function(self._distributed_step)
+        self._count_flags = tf.function(self._sum_over_replicas)
 
     def restore(self):
-        """Continues from the last checkpoint; returns the step (0: a fresh run)."""
-        latest = tf.train.latest_checkpoint(str(self.run.checkpoints))
-        if latest is not None:
-            self._manager.checkpoint.restore(latest).assert_consumed()
+        """Continues from the last good checkpoint; returns the step (0: a new run)."""
+        found = tf.train.get_checkpoint_state(str(self.run.checkpoints))
+        paths = list(found.all_model_checkpoint_paths) if found else []
+        if restore_newest(self._manager.checkpoint, paths) is not None:
             self._decorrelate_replicas()
         return int(self.step.numpy())
 
-    def train(self, make_dataset, on_checkpoint):
-        """Trains up to `num_train_steps`.
+    def train(self, make_dataset, on_evaluation):
+        """Trains up to `num_train_steps`, or until SIGTERM or SIGINT.
 
         Args:
-            make_dataset: Function from a number of batches to skip to an endless
-                `tf.data.Dataset` of global batches.
-            on_checkpoint: Function of `(step, progress)`, called after each
-                checkpoint; returns a dictionary of values to log, or None.
+            make_dataset: Function of `(start_batch, num_shards, shard_index)` that
+                returns an endless `tf.data.Dataset`: of each global batch from
+                `start_batch` on, every `num_shards`-th example.
+            on_evaluation: Function of `(step, progress)`, called every
+                `eval_interval` steps and at the end; returns a dictionary of values
+                to log, or None.
+
+        Returns:
+            Whether the run reached its end.
 
         Raises:
-            NonFiniteLossError: If a loss is NaN or infinite. The checkpoints before
-                that step are kept.
+            NonFiniteLossError: If a loss or a weight is NaN or infinite. The
+                checkpoints before that step are kept.
+            SaveError: If a checkpoint cannot be written.
         """
         settings = self.settings
         step = int(self.step.numpy())
         if self.run.writable:
             self.run.truncate_metrics(step)
-        dataset = self.strategy.experimental_distribute_dataset(make_dataset(step))
-        batches = iter(dataset)
-        with Progress(self.run, settings, first_step=step) as progress:
+        batches = self._distribute(make_dataset, step)
+        start = time.monotonic() - float(self.seconds.numpy())
+        with (
+            Progress(self.run, settings, first_step=step) as progress,
+            StopSignals() as stop,
+        ):
             losses = []
             while step < settings.num_train_steps:
                 losses.append(self._train_step(next(batches)))
                 step += 1
                 last = step == settings.num_train_steps
-                save = last or step % settings.checkpoint_interval == 0
+                stopped = self._should_stop(stop, step)
+                save = last or stopped or step % settings.checkpoint_interval == 0
                 if save or step % settings.log_interval == 0:
-                    progress.log(step, self._mean_loss(losses, step), self._rate())
+                    loss = self._mean_loss(losses, step)
                     losses = []
+                    self.seconds.assign(time.monotonic() - start)
+                    progress.log(step, loss, self._rate(), float(self.seconds.numpy()))
                 if save:
-                    self._manager.save(checkpoint_number=step)
+                    self._save(step)
+                if last or step % settings.eval_interval == 0:
                     with progress.paused():
-                        progress.log_values(step, on_checkpoint(step, progress))
+                        progress.log_values(step, on_evaluation(step, progress))
+                if stopped and not last:
+                    break
+        if self._own_folder is not None:
+            shutil.rmtree(self._own_folder, ignore_errors=True)
+        return step == settings.num_train_steps
+
+    def _distribute(self, make_dataset, step):
+        """An iterator over global batches; each worker reads its own share."""
+
+        def pipeline(context):
+            dataset = make_dataset(
+                step,
+                num_shards=context.num_input_pipelines,
+                shard_index=context.input_pipeline_id,
+            )
+            size = context.get_per_replica_batch_size(self.settings.batch_size)
+            return dataset.rebatch(size)
+
+        return iter(self.strategy.distribute_datasets_from_function(pipeline))
 
     def _distributed_step(self, batch):
         losses = self.strategy.run(self._replica_step, args=(batch,))
@@ -136,29 +180,42 @@ class Trainer:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
     def _replica_step(self, batch):
-        variables = self.model.trainable_variables
         loss, gradients = self._compute(batch)
+        clip_norm = self.settings.clip_norm
+        scales_loss = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         replicas = self.strategy.num_replicas_in_sync
-        if replicas > 1:
+        if replicas > 1 and (clip_norm is not None or scales_loss):
             # Keras would clip, and test for overflow, before it sums the replicas.
             context = tf.distribute.get_replica_context()
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        if self.settings.clip_norm is not None:
-            scale = getattr(self.optimizer, "dynamic_scale", 1.0)
-            gradients, _ = tf.clip_by_global_norm(
-                gradients, self.settings.clip_norm * scale
-            )
-        # apply_gradients sums over replicas once more.
-        gradients = [gradient / replicas for gradient in gradients]
+            # apply_gradients sums over replicas once more.
+            gradients = [gradient / replicas for gradient in gradients]
+            if clip_norm is not None:
+                clip_norm = clip_norm / replicas
+        if clip_norm is not None:
+            # Gradients of a scaled loss have a scaled norm.
+            clip_norm = self.optimizer.scale_loss(tf.constant(clip_norm))
+            gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
+        variables = self.model.trainable_variables
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 
     def _loss_and_gradients(self, batch):
+        variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
-            losses = self.loss_fn(self.model, batch)  # [b]
+            losses = self.model.loss_per_example(batch)  # [b]
             loss = tf.reduce_sum(losses) / self.settings.batch_size
+            if self.model.losses:  # Of regularizers: the same on every replica.
+                extra = tf.add_n(
+                    [tf.cast(each, loss.dtype) for each in self.model.losses]
+                )
+                loss += extra / self.strategy.num_replicas_in_sync
             scaled_loss = self.optimizer.scale_loss(loss)
-        return loss, tape.gradient(scaled_loss, self.model.trainable_variables)
+        return loss, tape.gradient(
+            scaled_loss,
+            variables,
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
 
     def _decorrelate_replicas(self):
         """Gives each replica random numbers of its own.
@@ -173,25 +230,59 @@ class Trainer:
         def shift():
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
             for state in seed_states(self.model):
-                state = state.value
                 offset = tf.stack([replica, 0])
                 state.assign(state + tf.cast(offset, state.dtype))
 
         self.strategy.run(shift)
+
+    def _should_stop(self, stop, step):
+        """Whether a signal asks for the end; all workers must come to one answer."""
+        if self.strategy.cluster_resolver is None:
+            return stop.received is not None
+        if step % self.settings.log_interval:
+            return False
+        return bool(self._count_flags(tf.constant(stop.received is not None)) > 0)
+
+    def _sum_over_replicas(self, flag):
+        """How many replicas have a flag that is set."""
+        flags = self.strategy.run(lambda: tf.cast(flag, tf.float32))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None)
+
+    def _save(self, step):
+        bad = non_finite(self.model)
+        if bad:
+            raise NonFiniteLossError(
+                f"{len(bad)} weights are NaN or infinite after step {step}, among them "
+                f"{bad[0]}. {self._advice()}"
+            )
+        try:
+            self._manager.save(checkpoint_number=step)
+        except (OSError, tf.errors.OpError) as error:
+            free = shutil.disk_usage(self.run.path).free / 2**20
+            raise SaveError(
+                f"The checkpoint of step {step} cannot be written to "
+                f"{self.run.checkpoints} ({free:.0f} MiB are free there). Older "
+                "checkpoints are intact; the same command continues from them. "
+                f"Received: {str(error).splitlines()[0]}"
+            ) from error
 
     def _mean_loss(self, losses, step):
         values = [float(loss) for loss in losses]
         for position, value in enumerate(values):
             if not math.isfinite(value):
                 bad_step = step - len(values) + position + 1
-                kept = self._manager.latest_checkpoint
                 raise NonFiniteLossError(
-                    f"The loss is {value} at step {bad_step}. Training stopped; the "
-                    f"last good checkpoint is kept: {kept or 'none was saved yet'}. "
-                    "Continue from it with a lower --learning_rate or a longer "
-                    "--warmup_steps."
+                    f"The loss is {value} at step {bad_step}. {self._advice()}"
                 )
         return sum(values) / len(values)
+
+    def _advice(self):
+        kept = self._manager.latest_checkpoint
+        return (
+            "Training stopped; the last good checkpoint is kept: "
+            f"{kept or 'none was saved yet'}. Continue from it with a lower "
+            "--learning_rate or a longer --warmup_steps."
+        )
 
     def _rate(self):
         return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))

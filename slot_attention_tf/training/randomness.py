@@ -2,17 +2,22 @@
 
 import contextlib
 
-import keras
+import tensorflow as tf
 
 
 def seed_states(model):
-    """The state variables `[2]` (seed, counter) of a model's seed generators."""
-    if hasattr(model, "random_state"):  # A loaded SavedModel has no Keras variables.
-        return model.random_state
+    """The state variables `[2]` (seed, counter) of a model's seed generators.
+
+    Returns:
+        A list of int64 `tf.Variable`s, in a fixed order. On several replicas each holds
+        one value per replica.
+    """
+    weights = {id(weight) for weight in model.weights}
     return [
-        variable
-        for variable in model.non_trainable_variables
-        if variable.path.endswith("seed_generator_state")
+        variable.value
+        for variable in model.variables
+        # Keras counts random states among the variables, but not among the weights.
+        if id(variable) not in weights and variable.dtype == "int64"
     ]
 
 
@@ -21,10 +26,10 @@ def fixed_randomness(model, seed=0):
     """Inside, the model draws the same random numbers each time; then as before.
 
     Evaluation in the course of a training run thus neither depends on the run's
-    random numbers nor changes them.
+    random numbers nor changes them, on any number of replicas.
     """
-    states = seed_states(model)
-    before = [keras.ops.convert_to_numpy(state) for state in states]
+    states = [each for state in seed_states(model) for each in _of_replicas(state)]
+    before = [state.numpy() for state in states]
     for state in states:
         state.assign([seed, 0])
     try:
@@ -32,3 +37,9 @@ def fixed_randomness(model, seed=0):
     finally:
         for state, value in zip(states, before, strict=True):
             state.assign(value)
+
+
+def _of_replicas(state):
+    """The variable of each replica; of a variable on one device, itself."""
+    strategy = getattr(state, "distribute_strategy", tf.distribute.get_strategy())
+    return strategy.experimental_local_results(state)

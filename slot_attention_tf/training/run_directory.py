@@ -2,15 +2,33 @@
 
 import json
 import os
-import tempfile
 from pathlib import Path
+
+# What a run is: it may not change while the run goes on.
+_FIXED = ("task", "model_name", "preset", "dataset", "seed")
+_FIXED_SETTINGS = (
+    "dataset",
+    "resolution",
+    "crop",
+    "grayscale",
+    "num_channels",
+    "max_num_objects",
+    "num_slots",
+    "batch_size",
+)
 
 
 class RunDirectory:
     """Reads and writes the files of a run.
 
-    `config.json` (settings and the model's configuration), `metrics.jsonl` (one line
-    per logged step), `pictures/`, `tensorboard/`, `checkpoints/`, `model.keras`.
+    | file | content |
+    |---|---|
+    | `config.json` | task, model, preset, settings, data, versions, device, seed |
+    | `metrics.jsonl` | one row per logged step |
+    | `evaluation.jsonl` | one row per evaluation |
+    | `pictures/`, `tensorboard/` | what the run shows |
+    | `checkpoints/` | the last five, to continue from |
+    | `model.keras` | the trained model |
 
     Args:
         path: The folder; created with the first file.
@@ -42,57 +60,112 @@ class RunDirectory:
         file = self.path / "config.json"
         if not file.exists():
             return None
-        return json.loads(file.read_text())
+        return json.loads(file.read_text("utf-8"))
 
     def open_run(self, config):
-        """Starts a run, or continues the one that lies here.
+        """Starts a run, or continues the one in this folder.
+
+        What defines a run (its model, data, batch size and seed) must be as before.
+        Everything else may change, such as the learning rate of a run that diverged:
+        the change is printed and kept in `config.json` under `changes`.
 
         Args:
-            config: Dictionary with the keys `settings` and `model`, JSON compatible.
+            config: Dictionary as described in `tasks.runs`, JSON compatible.
 
         Raises:
-            ValueError: If the folder holds a run of another architecture.
+            ValueError: If the folder holds another run. Nothing is written then.
         """
         config = json.loads(json.dumps(config))
         previous = self.read_config()
         if previous is not None:
-            changed = list(_differences(previous["model"], config["model"]))
-            if changed:
-                raise ValueError(
-                    f"{self.path} holds a run of another architecture: choose another "
-                    "--model_dir, or the settings it was trained with. "
-                    f"Different: {'; '.join(changed)}"
-                )
+            self._check_same_run(previous, config)
+            changes = _differences(previous["settings"], config["settings"])
+            for change in changes:
+                print(f"Changed in {self.path}: {change}")
+            config["changes"] = [*previous.get("changes", []), *changes]
         self.write_text("config.json", json.dumps(config, indent=2) + "\n")
+
+    def _check_same_run(self, previous, config):
+        if "task" not in previous:
+            raise ValueError(
+                f"{self.path} holds a run of version 0.1, which cannot be continued: "
+                "choose another --model_dir. Its model.keras can still be loaded."
+            )
+        different = [
+            f"{name}: {previous.get(name)} -> {config[name]}"
+            for name in _FIXED
+            if previous.get(name) != config[name]
+        ]
+        old, new = previous["settings"], config["settings"]
+        different += [
+            f"{name}: {old[name]} -> {new[name]}"
+            for name in _FIXED_SETTINGS
+            if name in old and old[name] != new[name]
+        ]
+        if different:
+            raise ValueError(
+                f"{self.path} holds another run: choose another --model_dir, or the "
+                f"settings it was started with. Different: {'; '.join(different)}"
+            )
 
     def write_text(self, name, text):
         """Writes a file in one piece: readers see the old text or the new one."""
         if not self.writable:
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
+        temporary = self.path / f".{name}.{os.getpid()}"
+        temporary.write_text(text, "utf-8")
         os.replace(temporary, self.path / name)
 
     def read_metrics(self):
         """Returns the logged rows, a list of dictionaries."""
-        file = self.path / "metrics.jsonl"
-        if not file.exists():
-            return []
-        return [json.loads(line) for line in file.read_text().splitlines() if line]
+        return self._read_rows("metrics.jsonl")
 
     def truncate_metrics(self, step):
         """Forgets rows after `step`: a continued run will log them again."""
         rows = [row for row in self.read_metrics() if row["step"] <= step]
-        self.write_text("metrics.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+        self.write_text("metrics.jsonl", _as_lines(rows))
 
     def append_metrics(self, row):
         """Appends one row, a dictionary with the key `step`, to `metrics.jsonl`."""
+        self._append_row("metrics.jsonl", row)
+
+    def read_evaluations(self):
+        """Returns the rows of `evaluation.jsonl`, a list of dictionaries."""
+        return self._read_rows("evaluation.jsonl")
+
+    def append_evaluation(self, row):
+        """Appends one row, a dictionary, to `evaluation.jsonl`."""
+        self._append_row("evaluation.jsonl", row)
+
+    def _read_rows(self, name):
+        file = self.path / name
+        if not file.exists():
+            return []
+        rows = []
+        lines = file.read_text("utf-8").splitlines()
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                if number == len(lines):
+                    break  # A process was stopped while it wrote its last line.
+                raise ValueError(
+                    f"Line {number} of {file} is not JSON: delete the line. "
+                    f"Received: {line[:80]!r}"
+                ) from error
+        return rows
+
+    def _append_row(self, name, row):
         if not self.writable:
             return
-        with open(self.path / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(row) + "\n")
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = self.path / name
+        with open(file, "a+b") as stream:
+            if stream.tell() and not _ends_a_line(stream):
+                self.write_text(name, _as_lines(self._read_rows(name)))
+        with open(file, "a", encoding="utf-8") as stream:
+            stream.write(_as_lines([row]))
 
     def save_figure(self, name, figure):
         """Writes a matplotlib figure as PNG; returns its path."""
@@ -103,11 +176,19 @@ class RunDirectory:
         return path
 
 
-def _differences(old, new, prefix=""):
-    """Yields `path: old -> new` for every leaf in which two configurations differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
-            if key not in ("name", "seed", "build_config"):
-                yield from _differences(old.get(key), new.get(key), f"{prefix}{key}.")
-    elif old != new:
-        yield f"{prefix[:-1]}: {old} -> {new}"
+def _as_lines(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _ends_a_line(stream):
+    """Whether the last line of a file is whole; it is not if its writer was killed."""
+    stream.seek(-1, os.SEEK_END)
+    return stream.read() == b"\n"
+
+
+def _differences(old, new):
+    return [
+        f"{name}: {old.get(name)} -> {new.get(name)}"
+        for name in sorted(old.keys() | new.keys())
+        if name != "description" and old.get(name) != new.get(name)
+    ]

@@ -5,7 +5,11 @@ import textwrap
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from slot_attention_tf.clevr_properties import NUM_FEATURES, describe
+from slot_attention_tf.clevr_properties import (
+    NUM_FEATURES,
+    is_real,
+    likeliest_properties,
+)
 from slot_attention_tf.visualization.attention import attention_maps
 from slot_attention_tf.visualization.colors import slot_palette, to_uint8
 from slot_attention_tf.visualization.grid import (
@@ -80,7 +84,7 @@ def _light(image, attention):
 
 def _partners(predictions, targets):
     """The real object matched to each slot, or None."""
-    targets = targets[targets[:, -1] > 0.5]
+    targets = targets[is_real(targets)]
     cost = np.abs(predictions[:, None] - targets[None]).mean(axis=-1)
     partners = [None] * len(predictions)
     for slot, target in zip(*linear_sum_assignment(cost), strict=True):
@@ -106,15 +110,23 @@ def _words(prediction, target):
         text = f"no object ({confidence:.2f})"
         if target is None:
             return text, _IDLE
-        return f"{text}\ntrue:\n{_wrap(describe(target))}", _WRONG
-    text = f"{_wrap(describe(prediction))}\nconfidence {confidence:.2f}"
+        return f"{text}\ntrue:\n{_describe(target)}", _WRONG
+    text = f"{_describe(prediction)}\nconfidence {confidence:.2f}"
     if target is None:
         return f"{text}\ntrue: nothing left", _WRONG
-    kind, true_kind = (describe(each).split(" at ")[0] for each in (prediction, target))
-    color = _RIGHT if kind == true_kind else _WRONG
-    return f"{text}\ntrue:\n{_wrap(describe(target))}", color
+    color = _RIGHT if _kind(prediction) == _kind(target) else _WRONG
+    return f"{text}\ntrue:\n{_describe(target)}", color
 
 
-def _wrap(text):
-    kind, position = text.split(" at ")
-    return "\n".join([*textwrap.wrap(kind, 20), position])
+def _kind(element):
+    """The categories of an element in words: `"large red metal cube"`."""
+    properties = likeliest_properties(element)
+    return " ".join(properties[n] for n in ("size", "color", "material", "shape"))
+
+
+def _describe(element):
+    """The categories and the position of an element, in lines of a caption."""
+    coords = likeliest_properties(element)["coords"]
+    # Adding 0 turns -0.0 into 0.0.
+    position = ", ".join(f"{round(value, 1) + 0.0:.1f}" for value in coords)
+    return "\n".join([*textwrap.wrap(_kind(element), 20), f"({position})"])

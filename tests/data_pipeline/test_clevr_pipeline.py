@@ -6,8 +6,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from public_records import load
 
-from slot_attention_tf.data import batching, clevr, pipelines
+from slot_attention_tf.data import batching, pipelines
 from slot_attention_tf.data.prepare import open_prepared
+from slot_attention_tf.reference import data as release
 
 NAME = "synthetic_clevr/tiny"
 OFFICIAL_COUNTS = {"train": (3, 10, 5, 0, 7, 4), "validation": (6, 3), "test": (0, 0)}
@@ -89,21 +90,21 @@ def assert_matches(built, examples, resolution=(128, 128), max_n_objects=10):
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_official_splits(official_dir, split):
     examples = load(open_prepared("clevr:3.1.0", official_dir), split)
-    assert_matches(clevr.build_clevr(split, data_dir=official_dir), examples)
+    assert_matches(release.build_clevr(split, data_dir=official_dir), examples)
 
 
 def test_the_training_split_gives_its_first_examples_to_evaluation(official_dir):
     examples = load(open_prepared("clevr", official_dir), "train")
     options = {"num_eval_examples": 2, "data_dir": official_dir}
-    assert_matches(clevr.build_clevr("train_eval", **options), examples[:2])
-    assert_matches(clevr.build_clevr("train", **options), examples[2:])
+    assert_matches(release.build_clevr("train_eval", **options), examples[:2])
+    assert_matches(release.build_clevr("train", **options), examples[2:])
 
 
 def test_examples_with_too_many_objects_are_left_out(official_dir):
     examples = load(open_prepared("clevr", official_dir), "train")
     few = [e for e in examples if len(e["objects"]["size"]) <= 5]
     assert 0 < len(few) < len(examples)
-    built = clevr.build_clevr(
+    built = release.build_clevr(
         "train", (32, 48), False, 5, num_eval_examples=0, data_dir=official_dir
     )
     assert_matches(built, few, (32, 48), 5)
@@ -111,20 +112,20 @@ def test_examples_with_too_many_objects_are_left_out(official_dir):
 
 def test_generated_scenes_take_the_same_way(synthetic_clevr_dir):
     examples = load(open_prepared(NAME, synthetic_clevr_dir), "validation")
-    built = clevr.build_clevr(
+    built = release.build_clevr(
         "validation", resolution=(32, 32), name=NAME, data_dir=synthetic_clevr_dir
     )
     assert_matches(built, examples, (32, 32))
 
 
 def test_without_properties_there_are_images_only(official_dir):
-    built = clevr.build_clevr("test", get_properties=False, data_dir=official_dir)
+    built = release.build_clevr("test", get_properties=False, data_dir=official_dir)
     assert set(built.element_spec) == {"image"}
 
 
 def test_the_crop_is_that_of_the_release():
     image = np.random.default_rng(0).integers(256, size=(240, 320, 3)).astype(np.uint8)
-    cropped = clevr.preprocess_clevr(
+    cropped = release.preprocess_clevr(
         {"image": image}, (192, 192), apply_crop=True, get_properties=False
     )["image"]
     expected = (image[29:221, 64:256] / 255 - 0.5) * 2
@@ -133,8 +134,8 @@ def test_the_crop_is_that_of_the_release():
 
 def test_shuffling_keeps_the_examples(synthetic_clevr_dir):
     options = {"num_eval_examples": 0, "name": NAME, "data_dir": synthetic_clevr_dir}
-    kept = list(clevr.build_clevr("train", **options).as_numpy_iterator())
-    shuffled = clevr.build_clevr("train", shuffle=True, **options)
+    kept = list(release.build_clevr("train", **options).as_numpy_iterator())
+    shuffled = release.build_clevr("train", shuffle=True, **options)
     orders = []
     for _ in range(3):
         images = [e["image"].tobytes() for e in shuffled.as_numpy_iterator()]
@@ -144,7 +145,7 @@ def test_shuffling_keeps_the_examples(synthetic_clevr_dir):
 
 
 def test_the_iterator_never_ends_and_has_full_batches(synthetic_clevr_dir):
-    iterator = clevr.build_clevr_iterator(
+    iterator = release.build_clevr_iterator(
         3, "validation", resolution=(16, 16), name=NAME, data_dir=synthetic_clevr_dir
     )
     # Four examples: the second batch runs into the next round.
@@ -158,13 +159,13 @@ def test_the_iterator_never_ends_and_has_full_batches(synthetic_clevr_dir):
 
 def test_an_unknown_split_is_an_error(official_dir):
     with pytest.raises(ValueError, match=r"train_eval.*Received: split='val'"):
-        clevr.build_clevr("val", data_dir=official_dir)
+        release.build_clevr("val", data_dir=official_dir)
 
 
 def test_missing_official_data_names_the_command(tmp_path):
     expected = f"data.prepare clevr:3.1.0 --data_dir={tmp_path}"
     with pytest.raises(FileNotFoundError, match=expected):
-        clevr.build_clevr("train", data_dir=tmp_path)
+        release.build_clevr("train", data_dir=tmp_path)
 
 
 @pytest.fixture(params=["memory", "disk"])

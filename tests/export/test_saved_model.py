@@ -11,7 +11,6 @@ import slot_attention_tf as sa
 from slot_attention_tf.clevr_properties import group_slices
 from slot_attention_tf.export import export_saved_model, load_saved_model
 from slot_attention_tf.models.classifier import SlotAttentionClassifier
-from slot_attention_tf.training.randomness import fixed_randomness
 
 DECODERS = {
     "strided": lambda: sa.SpatialBroadcastDecoder(
@@ -111,33 +110,33 @@ for batch_size in (1, 4):
         assert_same(dict(outputs), expected_outputs(expected))
 
 
-def test_sampled_slots_follow_the_random_state(rng, exported):
+def test_given_noise_gives_what_the_model_gives(rng, exported):
     model, path = exported
     images, _ = images_and_slots(rng)
-    saved = load_saved_model(path)
-    with fixed_randomness(model, 7), fixed_randomness(saved, 7):
-        expected = model(images, return_attention=True)
-        outputs = saved(images, return_attention=True)
-    assert saved.encoder.feature_resolution == (4, 3)
-    for output, want in zip(outputs, expected, strict=True):
-        np.testing.assert_allclose(output, want, atol=1e-5)
+    noise = rng.normal(size=(4, *model.noise_shape())).astype("float32")
+    loaded = load_saved_model(path)
+    assert loaded.noise_shape() == model.noise_shape() == (3, 8)
+    assert loaded.encoder.feature_resolution == (4, 3)
+    expected = model(images, noise=noise, return_attention=True)
+    outputs = loaded.named_outputs(images, noise=noise)
+    assert_same(outputs, expected_outputs(expected))
 
 
 def test_slots_and_iterations_of_the_export(rng, tmp_path):
     model = autoencoder()
     images, slots = images_and_slots(rng)
     export_saved_model(model, tmp_path, num_slots=6, num_iterations=4)
-    saved = load_saved_model(tmp_path)
-    assert saved(images)[3].shape == (4, 6, 8)
-    outputs = saved(images, initial_slots=slots, return_attention=True)
+    loaded = load_saved_model(tmp_path)
+    assert loaded.named_outputs(images)["slots"].shape == (4, 6, 8)
+    outputs = loaded.named_outputs(images, initial_slots=slots)
     expected = model(
         images, initial_slots=slots, num_iterations=4, return_attention=True
     )
-    np.testing.assert_allclose(outputs[4], expected[4], atol=1e-5)
+    np.testing.assert_allclose(outputs["attention"], expected[4], atol=1e-5)
     for wrong in ({"num_slots": 7}, {"num_iterations": 3}):
         ((name, value),) = wrong.items()
         with pytest.raises(ValueError, match=f"export it again.*{name}={value}"):
-            saved(images, **wrong)
+            loaded.named_outputs(images, **wrong)
     with pytest.raises(ValueError, match="Received: num_slots=0"):
         export_saved_model(model, tmp_path, num_slots=0)
 
@@ -160,8 +159,60 @@ def test_classifier_names_its_properties(rng, tmp_path):
     )
     sampled = signatures["serving_default"](images=tf.constant(images[:1]))
     assert sampled["predictions"].shape == (1, 3, 19)
-    with pytest.raises(ValueError, match="Received: .*a SlotAttentionClassifier"):
-        load_saved_model(tmp_path)
+    loaded = load_saved_model(tmp_path).named_outputs(images, initial_slots=slots)
+    np.testing.assert_allclose(loaded["predictions"], predictions, atol=1e-5)
+
+
+BASELINES = {
+    "slot_mlp": lambda: sa.SlotAttentionAutoEncoder(
+        (8, 6),
+        encoder=sa.ConvEncoder((8, 6), filters=(4,)),
+        decoder=DECODERS["pixel_mlp"](),
+        slot_attention=sa.SlotMLP(3, 8, (8, 6), (4, 4), (8,)),
+    ),
+    "monet": lambda: sa.MONet(
+        (8, 6),
+        3,
+        latent_size=4,
+        attention_filters=(4, 4),
+        encoder_filters=(4,),
+        decoder_filters=(4,),
+    ),
+    "iodine": lambda: sa.IODINE(
+        (8, 6),
+        3,
+        1,
+        slot_size=4,
+        decoder_filters=(4,),
+        encoder_filters=(4,),
+        mlp_sizes=(8,),
+    ),
+    "dspn": lambda: sa.DSPN(
+        (8, 6),
+        3,
+        num_iterations=2,
+        latent_size=8,
+        set_encoder_size=8,
+        encoder=sa.ConvEncoder((8, 6), filters=(4,)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_export_with_any_batch_size(rng, tmp_path, name):
+    model = BASELINES[name]()
+    export_saved_model(model, tmp_path)
+    loaded, shape = load_saved_model(tmp_path), model.noise_shape()
+    assert loaded.noise_shape() == shape
+    for batch_size in (1, 3):
+        images, _ = images_and_slots(rng, batch_size)
+        given = {}
+        if shape is not None:
+            given["noise"] = rng.normal(size=(batch_size, *shape)).astype("float32")
+        outputs = loaded.named_outputs(images, **given)
+        expected = model.named_outputs(images, **given)
+        assert_same(outputs, {n: np.asarray(v) for n, v in expected.items()})
+        assert loaded.named_outputs(images).keys() == expected.keys()
 
 
 def test_other_properties_have_no_names(rng, tmp_path):
@@ -183,12 +234,17 @@ def test_description_holds_the_configuration(exported):
     model, path = exported
     file = path / "assets.extra" / "slot_attention.json"
     config = json.loads(file.read_text())["model"]
-    copy = sa.SlotAttentionAutoEncoder.from_config(config)
+    copy = keras.saving.deserialize_keras_object(config)
     assert copy.count_params() == model.count_params()
 
 
 def test_other_models_and_folders_are_refused(tmp_path):
     with pytest.raises(TypeError, match="model.export.*Received: Sequential"):
         export_saved_model(keras.Sequential([keras.layers.Dense(1)]), tmp_path)
-    with pytest.raises(ValueError, match="No SavedModel of export_saved_model"):
+    with pytest.raises(ValueError, match="no SavedModel of export_saved_model"):
         load_saved_model(tmp_path)
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    with pytest.raises(ValueError, match="choose a path that is no file.*Received"):
+        export_saved_model(autoencoder(), file)
+    assert file.read_text() == "not a folder"

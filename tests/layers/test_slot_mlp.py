@@ -76,7 +76,7 @@ def test_the_order_of_inputs_matters_and_slots_differ_by_their_weights(rng):
             r"no `initial_slots`.*inputs alone.*\(2, 4, 8\)",
         ),
         ({"mask": np.ones((2, 20), bool)}, "no `mask`.*whole feature map"),
-        ({"return_attention": True}, "has no attention.*return_attention=True"),
+        ({"return_attention": True}, "computes no attention.*return_attention=True"),
     ],
 )
 def test_refuses_what_one_mlp_cannot_do(argument, message):

@@ -199,6 +199,7 @@ def test_keras_loss_form():
         loss(y, x[:, :3])
 
 
+@pytest.mark.slow
 def test_mirrored_strategy_on_two_devices(run_python):
     """The gradient summed over two replicas is that of the whole batch."""
     pytest.importorskip("tensorflow")
@@ -235,6 +236,7 @@ np.testing.assert_allclose(distributed(*parts), gradient(x, y), atol=1e-6)
     )
 
 
+@pytest.mark.slow
 def test_jax_backend(run_python):
     pytest.importorskip("jax")
     x, y = random_sets(9, 4, 6, batch_size=3)

@@ -105,7 +105,7 @@ def test_every_weight_learns_by_fit(rng):
 def test_fit_refuses_more_objects_than_slots(rng):
     model = small_classifier()
     model.compile()
-    with pytest.raises(ValueError, match=r"num_slots=5.*y_pred.shape=\(.*4, 19\)"):
+    with pytest.raises(ValueError, match=r"num_slots=5.*Received"):
         model.fit(images(rng), np.zeros([3, 5, 19], "float32"), verbose=0)
 
 

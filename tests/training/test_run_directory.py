@@ -1,35 +1,66 @@
 """The folder of a run: nothing lost, nothing mixed up."""
 
+import os
+import stat
+
 import pytest
 
 from slot_attention_tf.training.run_directory import RunDirectory
 
 
-def config(**model):
-    return {"settings": {"learning_rate": 1e-3}, "model": {"num_slots": 4, **model}}
+def config(seed=0, dataset="tetrominoes/tiny/1.0.0", **settings):
+    return {
+        "task": "discovery",
+        "model_name": "slot_attention",
+        "preset": "tetrominoes_cpu",
+        "dataset": dataset,
+        "seed": seed,
+        "settings": {"learning_rate": 1e-3, "batch_size": 32, **settings},
+    }
 
 
 def test_config_is_kept_and_read(tmp_path):
     run = RunDirectory(tmp_path / "new" / "run")
     assert run.read_config() is None
     run.open_run(config(resolution=(35, 35)))
-    assert run.read_config()["model"] == {"num_slots": 4, "resolution": [35, 35]}
+    assert run.read_config()["settings"]["resolution"] == [35, 35]
     assert sorted(p.name for p in run.path.iterdir()) == ["config.json"]
 
 
-def test_another_architecture_is_an_error_that_names_the_difference(tmp_path):
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seed": 1}, "seed: 0 -> 1"),
+        ({"dataset": "other/1.0.0"}, "dataset: tetrominoes/tiny/1.0.0 -> other/1.0.0"),
+        ({"batch_size": 64}, "batch_size: 32 -> 64"),
+        ({"batch_size": 64, "seed": 2}, "seed: 0 -> 2; batch_size: 32 -> 64"),
+    ],
+)
+def test_another_run_is_refused_and_nothing_written(tmp_path, changed, message):
     run = RunDirectory(tmp_path)
-    run.open_run(config(encoder={"filters": [32, 32], "strides": 1}))
-    before = run.read_config()
-    with pytest.raises(ValueError, match=r"encoder.filters: \[32, 32\] -> \[64\]"):
-        run.open_run(config(encoder={"filters": [64], "strides": 1}))
-    assert run.read_config() == before
+    run.open_run(config())
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(ValueError, match=f"another run.*Different: {message}"):
+        run.open_run(config(**changed))
+    assert (tmp_path / "config.json").read_text() == before
 
 
-def test_seed_and_settings_may_differ(tmp_path):
+def test_other_settings_may_change_and_the_change_is_kept(tmp_path, capsys):
     run = RunDirectory(tmp_path)
-    run.open_run(config(seed=0, name="model"))
-    run.open_run({"settings": {"learning_rate": 1e-4}, **config(seed=1, name="m_1")})
+    run.open_run(config())
+    run.open_run(config(learning_rate=1e-4))
+    assert "learning_rate: 0.001 -> 0.0001" in capsys.readouterr().out
+    run.open_run(config(learning_rate=1e-5))
+    assert run.read_config()["changes"] == [
+        "learning_rate: 0.001 -> 0.0001",
+        "learning_rate: 0.0001 -> 1e-05",
+    ]
+
+
+def test_a_setting_that_is_new_does_not_end_a_run(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.open_run(config())
+    run.open_run(config(grayscale=False, new_setting=3))
 
 
 def test_metrics_after_a_step_are_forgotten(tmp_path):
@@ -40,8 +71,40 @@ def test_metrics_after_a_step_are_forgotten(tmp_path):
     assert [row["step"] for row in run.read_metrics()] == [10, 20]
 
 
+def test_a_half_written_last_line_is_forgotten(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.append_metrics({"step": 10})
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 20, "lo')
+    assert [row["step"] for row in run.read_metrics()] == [10]
+    run.append_metrics({"step": 30})
+    assert [row["step"] for row in run.read_metrics()] == [10, 30]
+
+
+def test_a_broken_line_in_the_middle_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
+    with pytest.raises(ValueError, match="Line 2 of .*Received: 'nonsense'"):
+        RunDirectory(tmp_path).read_metrics()
+
+
+def test_files_have_the_usual_permissions(tmp_path):
+    umask = os.umask(0o022)
+    try:
+        RunDirectory(tmp_path).open_run(config())
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "config.json").stat().st_mode) == 0o644
+
+
+def test_a_run_of_the_first_version_is_refused_in_words(tmp_path):
+    (tmp_path / "config.json").write_text('{"preset": "tetrominoes", "settings": {}}')
+    with pytest.raises(ValueError, match="version 0.1.*model.keras can still be"):
+        RunDirectory(tmp_path).open_run(config())
+
+
 def test_only_the_chief_writes(tmp_path):
     run = RunDirectory(tmp_path / "run", writable=False)
     run.open_run(config())
     run.append_metrics({"step": 1})
+    run.append_evaluation({"step": 1})
     assert not run.path.exists()

@@ -5,8 +5,11 @@ that draws a scene, or the format of its public file, or both: copy `tetrominoes
 """
 
 import abc
+import contextlib
 import dataclasses
+import io
 import os
+import sys
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -140,8 +143,11 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Makes the dataset, unless it is there; see TFDS."""
         # What the download manager knows as its manual directory is never `None`.
         self._manual_dir = getattr(download_config, "manual_dir", None)
+        generated = self.builder_config.source == SYNTHETIC
         try:
-            super().download_and_prepare(download_config=download_config, **kwargs)
+            # TFDS announces a download, of which there is none.
+            with contextlib.redirect_stdout(io.StringIO() if generated else sys.stdout):
+                super().download_and_prepare(download_config=download_config, **kwargs)
         finally:
             tfds.enable_progress_bar()
         self._write_indices()

@@ -1,0 +1,56 @@
+"""The command lines: flags made from settings, and errors in one line.
+
+Nothing here imports TensorFlow before `prepare_environment` has run.
+"""
+
+import sys
+
+from absl import app, flags
+
+
+def define(name, default, text, parse=None, choices=None):
+    """Defines a flag of this command, so that `--help` lists it.
+
+    Args:
+        name: String.
+        default: Default value. A boolean makes a flag `--name` and `--noname`.
+        text: String, help.
+        parse: Optional function from the text that a user gives to the value, which
+            raises ValueError. Default: as the type of `default`.
+        choices: Optional list of the strings that are allowed.
+    """
+    if choices is not None:
+        flag = flags.EnumFlag(name, default, text, list(choices))
+    elif isinstance(default, bool) or parse is bool:
+        flag = flags.BooleanFlag(name, default, text)
+    else:
+        kinds = {int: flags.IntegerParser, float: flags.FloatParser}
+        parser = _Parser(parse) if parse else kinds.get(type(default), _Text)()
+        flag = flags.Flag(parser, flags.ArgumentSerializer(), name, default, text)
+    flags.DEFINE_flag(flag, module_name=sys.argv[0])
+
+
+def run_command(main):
+    """Parses the flags and runs `main()`; known errors end it with one line."""
+
+    def guarded(argv):
+        from slot_attention_tf.training.loop import NonFiniteLossError, SaveError
+
+        if len(argv) > 1:
+            raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
+        try:
+            main()
+        except (ValueError, FileNotFoundError, NonFiniteLossError, SaveError) as error:
+            sys.exit(f"{type(error).__name__}: {error}")
+
+    app.run(guarded)
+
+
+_Text = flags.ArgumentParser
+
+
+class _Parser(flags.ArgumentParser):
+    """A parser of absl from a function."""
+
+    def __init__(self, function):
+        self.parse = function

@@ -1,0 +1,193 @@
+"""`eval/discovery.py` and `eval/set_prediction.py`: scores and pictures of a run."""
+
+import dataclasses
+
+from absl import flags
+
+from slot_attention_tf.commands import define, run_command
+from slot_attention_tf.environment import prepare_environment
+
+FLAGS = flags.FLAGS
+
+
+def discovery():
+    """Runs `eval/discovery.py`."""
+    prepare_environment()
+    _define_flags("discovery", num_pictures=8)
+    run_command(lambda: _evaluate("discovery"))
+
+
+def set_prediction():
+    """Runs `eval/set_prediction.py`."""
+    prepare_environment()
+    _define_flags("set_prediction", num_pictures=4)
+    define(
+        "full_eval",
+        False,
+        f"All scenes of the split, not the first {_ONE_BATCH}.",
+    )
+    define(
+        "sweep_iterations",
+        (1, 2, 3, 4, 5, 6, 7),
+        "Numbers of iterations to compare, or none.",
+        parse=_as_integers,
+    )
+    define(
+        "by_num_objects",
+        True,
+        "Compare scenes with exactly N objects, with N slots (Figure 5).",
+    )
+    run_command(_evaluate_sets)
+
+
+_ONE_BATCH = 500  # Scenes, as in the reference release without --full_eval.
+
+
+def _define_flags(task_name, num_pictures):
+    from slot_attention_tf.models import find_model, model_names
+
+    models = model_names(task_name)
+    presets = {n for model in models for n in find_model(task_name, model).presets}
+    define("model_dir", None, "Folder of the run.")
+    define("saved_model", None, "Or folder of a SavedModel of export_saved_model.")
+    define("preset", None, "Whose data a SavedModel sees.", choices=sorted(presets))
+    define("data_dir", None, "Folder of all datasets. Default: TFDS's.")
+    define("dataset", None, "Another dataset than the run's, as <name>/<config>.")
+    define("split", None, "Another split than the task's.")
+    define("max_num_objects", None, "Objects of a scene at most.", parse=_as_integer)
+    define("num_scenes", None, "Number of scenes.", parse=_as_integer)
+    define("batch_size", None, "Images at a time.", parse=_as_integer)
+    define("num_slots", None, "Slots, if not the run's.", parse=_as_integer)
+    define("num_iterations", None, "Iterations, if not the run's.", parse=_as_integer)
+    define("num_pictures", num_pictures, "Images in the figures.", parse=_as_integer)
+    define("seed", 0, "Seed of the random starts.")
+
+
+def _evaluate(task_name):
+    """Scores the run that the flags name, prints and draws; returns run and options."""
+    from slot_attention_tf.tasks.running import evaluate
+    from slot_attention_tf.training.options import RunOptions
+
+    run = _load(task_name)
+    call_options = {
+        "num_slots": FLAGS.num_slots,
+        "num_iterations": FLAGS.num_iterations,
+    }
+    options = RunOptions(model_dir=str(run.directory.path), data_dir=FLAGS.data_dir)
+    step = "" if run.step is None else f" at step {run.step}"
+    print(f"{run.directory.path}{step}")
+    row = evaluate(
+        run.task,
+        run.directory,
+        run.model,
+        run.preset,
+        run.step,
+        options,
+        split=FLAGS.split,
+        num_scenes=_num_scenes(),
+        eval_seed=FLAGS.seed,
+        record=run.step is not None,
+        **call_options,
+    )
+    _draw(run, call_options)
+    return row
+
+
+def _evaluate_sets():
+    from slot_attention_tf.clevr_properties import MAX_NUM_OBJECTS, is_real
+    from slot_attention_tf.tasks.set_prediction import with_exactly
+
+    _evaluate("set_prediction")
+    run = _load("set_prediction")
+    dataset = _open(run, run.preset)
+    for num_iterations in FLAGS.sweep_iterations:
+        options = {"num_slots": FLAGS.num_slots, "num_iterations": num_iterations}
+        scores = run.task.evaluate(run.model, dataset, FLAGS.seed, **options)
+        print(f"T = {num_iterations:2}  {run.task.summary(scores)}")
+    if not FLAGS.by_num_objects:
+        return
+    dataset = _open(
+        run, dataclasses.replace(run.preset, max_num_objects=MAX_NUM_OBJECTS)
+    )
+    counts = {
+        int(count)
+        for batch in dataset
+        for count in is_real(batch["target"].numpy()).sum(axis=1)
+    }
+    for count in sorted(counts - {0}):
+        scenes = with_exactly(dataset, count, run.preset.batch_size)
+        options = {"num_slots": count, "num_iterations": FLAGS.num_iterations}
+        scores = run.task.evaluate(run.model, scenes, FLAGS.seed, **options)
+        print(f"{count:2} objects, K = {count:2}  {run.task.summary(scores)}")
+
+
+def _load(task_name):
+    """The `Run` that the flags name, with the data that they ask for."""
+    from slot_attention_tf.export import load_saved_model
+    from slot_attention_tf.models import find_model
+    from slot_attention_tf.tasks import find_task
+    from slot_attention_tf.tasks.runs import Run, load_run
+    from slot_attention_tf.training.run_directory import RunDirectory
+
+    if (FLAGS.model_dir is None) == (FLAGS.saved_model is None):
+        raise ValueError(
+            "Give one of --model_dir and --saved_model. Received: "
+            f"--model_dir={FLAGS.model_dir}, --saved_model={FLAGS.saved_model}"
+        )
+    if FLAGS.saved_model is None:
+        run = load_run(FLAGS.model_dir, find_task)
+        if run.task.name != task_name:
+            raise ValueError(
+                f"{FLAGS.model_dir} holds a run of {run.task.name}: evaluate it with "
+                f"eval/{run.task.name}.py."
+            )
+    elif FLAGS.preset is None:
+        raise ValueError("A SavedModel does not know its data: say --preset=NAME.")
+    else:
+        preset = find_model(task_name, "slot_attention").presets[FLAGS.preset]
+        model = load_saved_model(FLAGS.saved_model)
+        directory = RunDirectory(FLAGS.saved_model)
+        run = Run(directory, find_task(task_name), {}, preset, model, None)
+    names = ("dataset", "max_num_objects", "batch_size", "num_slots")
+    given = {name: FLAGS[name].value for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(run, preset=dataclasses.replace(run.preset, **given))
+
+
+def _open(run, preset):
+    split = FLAGS.split or run.task.test_split
+    return run.task.open_dataset(
+        preset, split, FLAGS.data_dir, num_scenes=_num_scenes()
+    )
+
+
+def _num_scenes():
+    if "full_eval" in FLAGS and not FLAGS.full_eval and FLAGS.num_scenes is None:
+        return _ONE_BATCH
+    return FLAGS.num_scenes
+
+
+def _draw(run, call_options):
+    """Writes the pictures of a run."""
+    from slot_attention_tf.visualization import training_curves_figure
+
+    dataset = _open(run, run.preset).unbatch().batch(FLAGS.num_pictures)
+    batch = next(iter(dataset))
+    figures = run.task.figures(run.model, batch, FLAGS.seed, **call_options)
+    if metrics := run.directory.read_metrics():
+        figures["curves"] = training_curves_figure(metrics)
+    print("Pictures:")
+    for name, figure in figures.items():
+        print(f"  {run.directory.save_figure(f'{name}.png', figure)}")
+
+
+def _as_integer(text):
+    if not str(text).isdigit() or int(text) < 1:
+        raise ValueError(f"An integer of at least 1 is needed. Received: {text!r}")
+    return int(text)
+
+
+def _as_integers(text):
+    if isinstance(text, tuple):
+        return text
+    return tuple(_as_integer(each) for each in text.split(",") if each.strip())

@@ -1,0 +1,273 @@
+"""What every model of the package can do: one loss, named outputs, presets."""
+
+import dataclasses
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from slot_attention_tf.models.registry import presets_of
+from slot_attention_tf.pretrained import load_weights
+
+
+@keras.saving.register_keras_serializable(package="slot_attention_tf")
+class PerExampleLoss(keras.losses.Loss):
+    """Takes losses that are computed already; Keras weighs and averages them."""
+
+    def __init__(self, reduction="sum_over_batch_size", name="loss", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+class _ClassProperty:
+    """A property of a class, as KerasHub has it for `presets`."""
+
+    def __init__(self, function):
+        self.function = function
+        self.__doc__ = function.__doc__
+
+    def __get__(self, instance, owner):
+        return self.function(owner)
+
+
+class BaseModel(keras.Model):
+    """Base class of the models: all that tasks, training and export rely on.
+
+    A model is called on images and knows its own loss. A subclass defines `call`,
+    `loss_per_example`, `named_outputs` and, if it draws random numbers, `noise_shape`;
+    lists in `_PARTS` the constructor's arguments that are layers; and has the
+    attributes `resolution`, `num_channels` and `num_slots`. Its file ends with its
+    presets and `register_model`.
+    """
+
+    _PARTS = ()
+    takes_initial_slots = False
+    _range_checked = False
+
+    def loss_per_example(self, batch, outputs=None, training=True):
+        """The loss that the model trains on, one number for each image.
+
+        Args:
+            batch: Dictionary with `"image"`, float `[B, H, W, C]` in `[-1, 1]`, and
+                what else the model learns from, as the data pipelines make it.
+            outputs: What the model returned for these images, if it was called already.
+            training: Boolean, passed on to `call`.
+
+        Returns:
+            Float tensor `[B]`.
+        """
+        raise NotImplementedError
+
+    def named_outputs(self, images, **options):
+        """Calls the model and gives each of its outputs a name.
+
+        Args:
+            images: Float tensor `[B, H, W, C]`, values in `[-1, 1]`.
+            **options: Call arguments, such as `num_slots`.
+
+        Returns:
+            Dictionary from name to tensor, the batch first. Models that find objects
+            have `reconstruction` `[B, H, W, C]`, `slot_images` `[B, K, H, W, C]`,
+            `masks` `[B, K, H, W, 1]`, `segmentation` int32 `[B, H, W]` and `slots`;
+            models that predict sets have `predictions` `[B, K, P]`. Models with
+            attention add `attention` `[B, T, N, K]`.
+        """
+        raise NotImplementedError
+
+    def noise_shape(self, num_slots=None, num_iterations=None):
+        """Shape, without the batch, of the call argument `noise`.
+
+        A model that starts from random numbers takes standard normal `noise` in place
+        of its own draws, so that an image's result does not depend on its batch.
+
+        Returns:
+            A tuple, or None for a model that takes no `noise`.
+        """
+        return None
+
+    def check_training(self, images):
+        """Warns of settings under which the model cannot learn; called once per run.
+
+        Args:
+            images: A batch of training images.
+        """
+
+    def compile(self, optimizer="adam", loss=None, **kwargs):
+        """As `keras.Model.compile`; the loss is `loss_per_example`."""
+        if loss is not None and not isinstance(loss, PerExampleLoss):
+            raise ValueError(
+                f"{type(self).__name__} trains on its own loss: leave `loss` out, or "
+                f"override `loss_per_example`. Received: loss={loss!r}"
+            )
+        self._compile_with(optimizer, None, **kwargs)
+
+    def _compile_with(self, optimizer, loss, **kwargs):
+        self._has_own_loss = loss is None or isinstance(loss, PerExampleLoss)
+        loss = PerExampleLoss() if self._has_own_loss else loss
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """As `keras.Model.evaluate`; warns of images of another range."""
+        self._check_range(x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`; warns of images of another range."""
+        self._check_range(x)
+        return super().predict(x, *args, **kwargs)
+
+    def fit(self, x=None, y=None, sample_weight=None, class_weight=None, **kwargs):
+        """As `keras.Model.fit`, without weights that Keras would ignore."""
+        if class_weight is not None:
+            raise ValueError(
+                f"{type(self).__name__} predicts no classes: use `sample_weight`. "
+                f"Received: class_weight={class_weight}"
+            )
+        if sample_weight is not None and y is None:
+            raise ValueError(
+                "Keras ignores `sample_weight` without targets: give the images as "
+                "targets too, fit(images, images, sample_weight=...). "
+                "Received: sample_weight, but y=None"
+            )
+        self._check_range(x)
+        return super().fit(x, y, sample_weight=sample_weight, **kwargs)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Mean of `loss_per_example`, weighted, plus the losses of layers."""
+        if not self._has_own_loss:
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        batch = self._as_batch(x, y)
+        losses = self.loss_per_example(batch, outputs=y_pred, training=training)
+        return super().compute_loss(
+            x=x,
+            y=ops.zeros_like(losses),
+            y_pred=losses,
+            sample_weight=sample_weight,
+            training=training,
+        )
+
+    def _as_batch(self, x, y):
+        """What `fit` hands on, as `loss_per_example` takes it."""
+        return {"image": x}
+
+    def _check_images(self, images):
+        """Raises ValueError unless images are what the model was built for."""
+        shape, dtype = (
+            tuple(images.shape),
+            keras.backend.standardize_dtype(images.dtype),
+        )
+        expected = (*self.resolution, self.num_channels)
+        if len(shape) != 4 or shape[1:] != expected:
+            raise ValueError(
+                "Images must have the shape [batch, height, width, channels] with "
+                f"{expected} for the last three: resize them, or build the model with "
+                "their `resolution` and `num_channels`. "
+                f"Received: images.shape={shape}"
+            )
+        if shape[0] == 0:
+            raise ValueError(
+                f"A batch must hold at least one image. Received: images.shape={shape}"
+            )
+        if "float" not in dtype:
+            raise ValueError(
+                "Images must be floats in [-1, 1]: scale them with "
+                "slot_attention_tf.preprocess_images(images). "
+                f"Received: images of dtype {dtype}"
+            )
+
+    def _check_range(self, images):
+        """Warns once of images that do not seem to lie in `[-1, 1]`."""
+        if self._range_checked or not hasattr(images, "__array__"):
+            return
+        self._range_checked = True
+        some = np.asarray(images[:16])
+        if some.dtype.kind not in "fui" or not some.size:
+            return  # Another check says what is wrong with them.
+        low, high = some.min(), some.max()
+        if low < -1.01 or high > 1.01 or 0 <= low < high:
+            warnings.warn(
+                f"Images should lie in [-1, 1]; these range from {low:g} to {high:g}. "
+                "Scale uint8 images with slot_attention_tf.preprocess_images(images), "
+                "and images in [0, 1] with images * 2 - 1.",
+                stacklevel=3,
+            )
+
+    def quantize(self, mode, **kwargs):
+        """Refused: a quantized model could be saved but not loaded."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not support quantization: its saved file "
+            "could not be loaded. Export the model and quantize the exported file. "
+            f"Received: mode={mode!r}"
+        )
+
+    def get_config(self):
+        parts = {
+            part: keras.saving.serialize_keras_object(getattr(self, part))
+            for part in self._PARTS
+        }
+        return {**super().get_config(), **parts}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for part in cls._PARTS:
+            if isinstance(config.get(part), dict):
+                config[part] = keras.saving.deserialize_keras_object(config[part])
+        model = cls(**config)
+        for part in (getattr(model, name) for name in cls._PARTS):
+            if not part.trainable:
+                # Keras restores the flag of a layer, but not of the layers inside,
+                # and takes no notice of a value that is set already.
+                part.trainable = True
+                part.trainable = False
+        return model
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model as it was, with its optimizer's state."""
+        # Keras leaves this to models that define `compile` anew.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    @_ClassProperty
+    def presets(cls):
+        """The presets of this model: a dictionary by name."""
+        return presets_of(cls)
+
+    @classmethod
+    def from_preset(cls, name, weights=None, **kwargs):
+        """Builds the model of a preset.
+
+        Args:
+            name: String, a key of `presets`.
+            weights: Optional path of a file `*.keras` or `*.weights.h5` to fill the
+                model from, or the name of weights that come with the package:
+                `"synthetic"`, trained on generated scenes. Default: untrained.
+            **kwargs: Fields of the preset, such as `num_slots`, and arguments of the
+                constructor, such as `seed` or `encoder`, that replace the preset's.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: If there is no such preset or are no such weights, or the
+                weights are of another architecture.
+            FileNotFoundError: If `weights` is a path and nothing is there.
+        """
+        presets = cls.presets
+        if name not in presets:
+            raise ValueError(
+                f"Unknown preset. Known: {', '.join(sorted(presets))}. "
+                f"Received: name={name!r}"
+            )
+        fields = {field.name for field in dataclasses.fields(presets[name])}
+        settings = {key: kwargs.pop(key) for key in fields & kwargs.keys()}
+        preset = dataclasses.replace(presets[name], **settings)
+        model = cls(**{**preset.model_arguments(kwargs.get("dtype")), **kwargs})
+        if weights is not None:
+            load_weights(model, name, weights)
+        return model

@@ -1,0 +1,228 @@
+"""Results of runs: kept in the repository, and turned into tables.
+
+    python -m slot_attention_tf.results add runs/discovery_0
+    python -m slot_attention_tf.results table
+    python -m slot_attention_tf.results readme
+
+`add` copies what a finished run says of itself into `results/`: a row with its scores
+(`<task>/<preset>/<model>_<seed>.json`) and its curve (`.jsonl` beside it). `table`
+prints a line for each model and preset, over all seeds. `readme` writes that table
+between the marks in README.md; with `--check` it only says whether they differ. Nothing
+in `results/` is typed by hand.
+"""
+
+import argparse
+import hashlib
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+from slot_attention_tf.training.run_directory import RunDirectory
+
+FOLDER = pathlib.Path("results")
+_MARKS = ("<!-- results: begin -->\n", "<!-- results: end -->\n")
+# The scores that a table shows, by task, with the digits that they are printed with.
+SCORES = {
+    "discovery": {"fg_ari": 3, "ari": 3, "mbo": 3, "mse": 5},
+    "set_prediction": {
+        "AP@inf": 3,
+        "AP@1": 3,
+        "AP@0.5": 3,
+        "AP@0.25": 3,
+        "AP@0.125": 3,
+    },
+}
+
+
+def add_run(model_dir, folder=FOLDER):
+    """Copies the row and the curve of a finished run.
+
+    Args:
+        model_dir: The folder of the run.
+        folder: The folder of all results.
+
+    Returns:
+        The path of the row.
+
+    Raises:
+        FileNotFoundError: If there is no run, or it has no evaluation.
+        ValueError: If a row of another run with the same name is there already.
+    """
+    run = RunDirectory(model_dir)
+    config, evaluations = run.read_config(), run.read_evaluations()
+    if config is None or not evaluations or not run.model_file.exists():
+        raise FileNotFoundError(
+            f"{model_dir} holds no finished run with an evaluation: train it to its "
+            "end, or evaluate it."
+        )
+    kept = ("task", "model_name", "preset", "dataset", "seed", "settings", "versions")
+    row = {
+        **{key: config[key] for key in kept},
+        "changes": config.get("changes", []),
+        "device": config["device"],
+        "seconds": round(max(row.get("seconds", 0) for row in run.read_metrics())),
+        "command": config["command"],
+        "evaluation": _final(evaluations),
+        "weights_sha256": _sha256(run.model_file),
+    }
+    name = f"{row['model_name']}_{row['seed']}"
+    path = pathlib.Path(folder) / row["task"] / row["preset"] / f"{name}.json"
+    if path.exists():
+        other = json.loads(path.read_text("utf-8"))["weights_sha256"]
+        if other != row["weights_sha256"]:
+            raise ValueError(
+                f"{path} is the row of another run: delete it first if this run is to "
+                f"replace it. Received: model_dir={model_dir}"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(row, indent=2) + "\n", "utf-8")
+    curve = "".join(json.dumps(each) + "\n" for each in run.read_metrics())
+    path.with_suffix(".jsonl").write_text(curve, "utf-8")
+    return path
+
+
+def read_rows(folder=FOLDER):
+    """All rows of a folder of results, a list of dictionaries in a fixed order."""
+    files = sorted(pathlib.Path(folder).glob("*/*/*.json"))
+    return [json.loads(file.read_text("utf-8")) for file in files]
+
+
+def summarize(rows):
+    """Mean and spread of the scores over the seeds of each model and preset.
+
+    Args:
+        rows: List of rows as `read_rows` gives them.
+
+    Returns:
+        List of dictionaries: `task`, `preset`, `model_name`, `dataset`, `seeds` (list),
+        `seconds` (list), and for each score `(mean, standard deviation)`.
+    """
+    groups = {}
+    for row in rows:
+        key = (row["task"], row["preset"], row["model_name"], row["dataset"])
+        groups.setdefault(key, []).append(row)
+    summaries = []
+    for (task, preset, model_name, dataset), group in sorted(groups.items()):
+        summary = {
+            "task": task,
+            "preset": preset,
+            "model_name": model_name,
+            "dataset": dataset,
+            "seeds": [row["seed"] for row in group],
+            "seconds": [row["seconds"] for row in group],
+        }
+        for score in SCORES[task]:
+            values = [row["evaluation"][score] for row in group]
+            summary[score] = (float(np.mean(values)), float(np.std(values)))
+        summaries.append(summary)
+    return summaries
+
+
+def table(rows):
+    """The tables of all tasks, in Markdown."""
+    blocks = []
+    for task, scores in SCORES.items():
+        summaries = [each for each in summarize(rows) if each["task"] == task]
+        if not summaries:
+            continue
+        head = ["dataset", "preset", "model", "seeds", *scores, "minutes a run"]
+        lines = [head, ["---"] * len(head)]
+        for each in summaries:
+            minutes = [seconds / 60 for seconds in each["seconds"]]
+            spread = [
+                f"{mean:.{digits}f} ± {std:.{digits}f}"
+                for (mean, std), digits in (
+                    (each[score], digits) for score, digits in scores.items()
+                )
+            ]
+            lines.append(
+                [
+                    each["dataset"],
+                    each["preset"],
+                    each["model_name"],
+                    ", ".join(map(str, each["seeds"])),
+                    *spread,
+                    f"{min(minutes):.0f} to {max(minutes):.0f}",
+                ]
+            )
+        blocks.append("".join(f"| {' | '.join(line)} |\n" for line in lines))
+    return "\n".join(blocks)
+
+
+def update_readme(readme, rows, check=False):
+    """Writes the tables between the marks in a README.
+
+    Args:
+        readme: Path of the file.
+        rows: List of rows.
+        check: Whether to leave the file as it is.
+
+    Returns:
+        Whether the file said the same before.
+    """
+    readme = pathlib.Path(readme)
+    text = readme.read_text("utf-8")
+    begin, end = (text.index(mark) for mark in _MARKS)
+    begin += len(_MARKS[0])
+    same = text[begin:end] == "\n" + table(rows) + "\n"
+    if not same and not check:
+        text = text[:begin] + "\n" + table(rows) + "\n" + text[end:]
+        readme.write_text(text, "utf-8")
+    return same
+
+
+def _final(evaluations):
+    """The last evaluation of the run as it was trained."""
+    first = evaluations[0]
+    same = (
+        "split",
+        "num_slots",
+        "num_iterations",
+        "max_num_objects",
+        "dataset",
+        "seed",
+    )
+    return [
+        row for row in evaluations if all(row.get(k) == first.get(k) for k in same)
+    ][-1]
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main(arguments=None):
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m slot_attention_tf.results", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--results", default=FOLDER, help="folder of all results")
+    commands = parser.add_subparsers(dest="command", required=True)
+    add = commands.add_parser("add", help="copy the rows of finished runs")
+    add.add_argument("model_dir", nargs="+")
+    commands.add_parser("table", help="print the tables")
+    readme = commands.add_parser("readme", help="write the tables into README.md")
+    readme.add_argument("--readme", default="README.md")
+    readme.add_argument("--check", action="store_true", help="write nothing")
+    options = parser.parse_args(arguments)
+    if options.command == "add":
+        for model_dir in options.model_dir:
+            try:
+                print(add_run(model_dir, options.results))
+            except (FileNotFoundError, ValueError) as error:
+                sys.exit(f"{type(error).__name__}: {error}")
+        return
+    rows = read_rows(options.results)
+    if options.command == "table":
+        print(table(rows))
+    elif not update_readme(options.readme, rows, options.check) and options.check:
+        sys.exit(
+            f"{options.readme} and {options.results} differ: run "
+            "python -m slot_attention_tf.results readme"
+        )
+
+
+if __name__ == "__main__":
+    main()

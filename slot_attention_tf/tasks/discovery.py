@@ -1,0 +1,188 @@
+"""Object discovery: finding objects in images without labels (paper, Section 4.1)."""
+
+import math
+import warnings
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from slot_attention_tf.data.pipelines import discovery_dataset
+from slot_attention_tf.losses.reconstruction import l2_loss_per_example
+from slot_attention_tf.metrics.adjusted_rand_index import adjusted_rand_index
+from slot_attention_tf.metrics.label_maps import attention_to_labels
+from slot_attention_tf.metrics.overlap import mean_best_overlap, mean_iou
+from slot_attention_tf.tasks.task import Task, predict
+from slot_attention_tf.visualization import attention_figure, slots_figure
+
+_NUM_ATTENTION_IMAGES = 3  # Each takes a row for every iteration.
+_MAX_STRIPES = 0.9
+_MAX_ERROR_RATIO = 1.5
+
+
+class Discovery(Task):
+    """Object discovery: FG-ARI of the masks, reconstruction error, Figure 3."""
+
+    name = "discovery"
+    default_preset = "clevr6"
+    default_model_dir = "/tmp/object_discovery/"
+    test_split = "test"
+    num_test_scenes = 320  # As in the paper.
+    # The last scenes are held out to watch a run.
+    train_split = "train[:98%]"
+    watched_split = "train[98%:]"
+    num_watched_scenes = 320
+    training_options: ClassVar = {"labels": False}
+
+    def open_dataset(self, preset, split, data_dir=None, **options):
+        return discovery_dataset(
+            preset.dataset,
+            split,
+            options.pop("batch_size", preset.batch_size),
+            resolution=preset.resolution,
+            num_channels=preset.num_channels,
+            data_dir=data_dir,
+            crop=preset.crop,
+            max_num_objects=preset.max_num_objects,
+            grayscale=preset.grayscale,
+            **options,
+        )
+
+    def check_batch(self, preset, batch):
+        objects = int(np.max(batch["segmentation"]))
+        if preset.num_slots < objects + 1:
+            warnings.warn(
+                f"num_slots={preset.num_slots} is too few: images hold up to {objects} "
+                f"objects, and with the background {objects + 1} slots are needed. "
+                "Objects will share slots.",
+                stacklevel=2,
+            )
+
+    def evaluate(self, model, dataset, seed=0, **options):
+        parts = [
+            _scores(part) for part in predict(model, dataset, seed, _reduce, **options)
+        ]
+        images = {
+            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+        }
+        return _means(images)
+
+    def summary(self, scores):
+        counted = scores["num_images"] - scores["num_left_out"]
+        line = (
+            f"FG-ARI {scores['fg_ari']:.3f} ± {scores['fg_ari_std']:.3f} "
+            f"over {counted} images, ARI {scores['ari']:.3f}, mBO {scores['mbo']:.3f}, "
+            f"MSE {scores['mse']:.5f}"
+        )
+        if scores["num_left_out"]:
+            line += (
+                f" ({scores['num_left_out']} left out: fewer than two foreground "
+                "pixels, so there is nothing to group)"
+            )
+        return line
+
+    def figures(self, model, batch, seed=0, **options):
+        dataset = tf.data.Dataset.from_tensors({"image": batch["image"]})
+        outputs = next(iter(predict(model, dataset, seed, **options)))
+        images = np.asarray(batch["image"])
+        names = ("reconstruction", "slot_images", "masks")
+        figures = {"slots": slots_figure(images, *(outputs[name] for name in names))}
+        grid = _feature_resolution(model)
+        if grid is not None and "attention" in outputs:
+            few = slice(_NUM_ATTENTION_IMAGES)
+            attention = outputs["attention"][few]
+            figures["attention"] = attention_figure(images[few], attention, grid)
+        return figures
+
+    def signs_of_failure(self, scores, sibling_scores):
+        """Looks for masks that are stripes or tiles (paper, Section 4.1)."""
+        signs = []
+        if scores["stripes"] > _MAX_STRIPES:
+            signs.append(
+                f"{scores['stripes']:.0%} of the masks' variance follows the row or "
+                "the column alone: the masks are stripes."
+            )
+        errors = [each["mse"] for each in sibling_scores]
+        if errors and scores["mse"] > _MAX_ERROR_RATIO * np.median(errors):
+            signs.append(
+                f"The reconstruction error {scores['mse']:.5f} is "
+                f"{scores['mse'] / np.median(errors):.1f} times the median of "
+                f"{len(errors)} sibling runs, {np.median(errors):.5f}."
+            )
+        return signs
+
+
+def _feature_resolution(model):
+    """The grid that attention is laid out on, or None if there is none."""
+    return getattr(getattr(model, "encoder", None), "feature_resolution", None)
+
+
+def _reduce(model, batch, outputs):
+    """What is needed of a batch to score it."""
+    grid = _feature_resolution(model)
+    images = batch["image"]
+    reduced = {
+        "true_labels": batch["segmentation"],
+        "segmentation": outputs["segmentation"],
+        "masks": outputs["masks"][..., 0],
+        "mse": l2_loss_per_example(outputs["reconstruction"], images),
+    }
+    if grid is not None and "attention" in outputs:
+        last = outputs["attention"][:, -1]  # [B, N, K]
+        size = tuple(images.shape[1:3])
+        reduced["attention"] = attention_to_labels(last, grid, size)
+    return reduced
+
+
+def _scores(part):
+    """Scores of each image of a batch: arrays `[B]` by name."""
+    truth, labels = part["true_labels"], part["segmentation"]
+    scores = {
+        "fg_ari": adjusted_rand_index(truth, labels),
+        "ari": adjusted_rand_index(truth, labels, ignore_background=False),
+        "mbo": mean_best_overlap(truth, labels),
+        "miou": mean_iou(truth, labels),
+        "mse": part["mse"],
+        "stripes": stripe_score(part["masks"]),
+    }
+    if "attention" in part:
+        labels = part["attention"]
+        scores["attention_fg_ari"] = adjusted_rand_index(truth, labels)
+        scores["attention_mbo"] = mean_best_overlap(truth, labels)
+    return {name: np.asarray(value) for name, value in scores.items()}
+
+
+def _means(images):
+    """Scores over a set of images from arrays `[N]`; NaN means an image without."""
+    scores = {
+        name: float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+        for name, values in images.items()
+    }
+    fg_ari = images["fg_ari"]
+    counted = np.isfinite(fg_ari)
+    scores["fg_ari_std"] = float(fg_ari[counted].std()) if counted.any() else math.nan
+    return {
+        **scores,
+        "num_images": len(fg_ari),
+        "num_left_out": int((~counted).sum()),
+    }
+
+
+def stripe_score(masks):
+    """How far masks depend on the row alone or the column alone.
+
+    A run that fails cuts every image into stripes or tiles, whatever it shows (paper,
+    Section 4.1). Then a mask's variance over the image is that of its column means
+    (or its row means).
+
+    Args:
+        masks: Float array `[B, K, H, W]`.
+
+    Returns:
+        Array `[B]` in [0, 1]: the share of the masks' variance explained by the better
+        of the two directions. About 1 for stripes, far below for objects.
+    """
+    total = masks.var(axis=(2, 3)).sum(axis=1) + 1e-12  # [B]
+    rows = masks.mean(axis=3).var(axis=2).sum(axis=1)
+    columns = masks.mean(axis=2).var(axis=2).sum(axis=1)
+    return np.maximum(rows, columns) / total

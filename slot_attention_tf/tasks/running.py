@@ -1,0 +1,199 @@
+"""A training run from settings to its evaluation, for every task and model."""
+
+import dataclasses
+import functools
+import time
+
+import keras
+
+from slot_attention_tf.models import find_model
+from slot_attention_tf.settings import replace
+from slot_attention_tf.tasks.runs import run_config, sibling_scores
+from slot_attention_tf.training.devices import is_chief, prepare_process
+from slot_attention_tf.training.loop import LoopSettings, Trainer
+from slot_attention_tf.training.options import RunOptions
+from slot_attention_tf.training.run_directory import RunDirectory
+from slot_attention_tf.training.schedule import WarmupExponentialDecay
+from slot_attention_tf.visualization import figure_to_image
+
+_NUM_PICTURES = 8
+
+
+def run_task(task, model_name, preset_name, given):
+    """Trains, or continues, a run and evaluates it; see `slot_attention_tf.train`."""
+    entry = find_model(task.name, model_name)
+    preset_name = preset_name or task.default_preset
+    preset, options = resolve(task, entry, preset_name, given)
+    task.check(preset)
+    strategy = prepare_process(options)  # Before anything else runs on TensorFlow.
+    watched = task.open_dataset(preset, task.watched_split, options.data_dir)
+    watched = watched.take(-(-task.num_watched_scenes // preset.batch_size))
+    first = next(iter(watched))
+    task.check_batch(preset, first)
+
+    run = RunDirectory(options.model_dir, writable=is_chief(strategy))
+    with strategy.scope():
+        model = entry.model_class(**preset.model_arguments(), seed=options.seed)
+        run.open_run(
+            run_config(task, entry, preset_name, preset, options, model, given)
+        )
+        trainer = make_trainer(preset, options, model, run, strategy)
+    pictured = {key: value[:_NUM_PICTURES] for key, value in first.items()}
+    model.check_training(first["image"])
+    step = trainer.restore()
+    if step < preset.num_train_steps:
+        print(f"Training {run.path} from step {step}.", flush=True)
+        finished = trainer.train(
+            functools.partial(_training_batches, task, preset, options),
+            functools.partial(_on_evaluation, task, trainer, watched, pictured),
+        )
+        if not finished:
+            step = trainer.step.numpy()
+            print(f"Stopped at step {step}. The same command continues.")
+            return None
+    else:
+        print(
+            f"{run.path} is finished: it holds step {step}. To train further, ask for "
+            f"more than --num_train_steps={preset.num_train_steps}."
+        )
+    if not run.writable:
+        return None
+    if step < preset.num_train_steps or not run.model_file.exists():
+        trainer.model.save(run.model_file)
+    scores = evaluate(
+        task, run, trainer.model, preset, int(trainer.step.numpy()), options
+    )
+    print(f"Pictures: {run.pictures}")
+    return scores
+
+
+def resolve(task, entry, preset_name, given):
+    """Splits what a caller gave into a preset and options, both complete and checked.
+
+    Args:
+        task: The `Task`.
+        entry: The `ModelEntry`.
+        preset_name: String, a preset of the model.
+        given: Dictionary of settings and options by name.
+
+    Returns:
+        Tuple `(preset, options)`.
+    """
+    if preset_name not in entry.presets:
+        raise ValueError(
+            f"The presets of {entry.name} are {', '.join(entry.presets)}. "
+            f"Received: preset={preset_name!r}"
+        )
+    preset = entry.presets[preset_name]
+    option_names = {field.name for field in dataclasses.fields(RunOptions)}
+    chosen = {name: value for name, value in given.items() if name in option_names}
+    defaults = RunOptions(model_dir=task.default_model_dir)
+    settings = {name: value for name, value in given.items() if name not in chosen}
+    return (
+        replace(preset, **settings),
+        replace(defaults, **chosen),
+    )
+
+
+def make_trainer(preset, options, model, run, strategy):
+    """Builds the `Trainer` of a run; call it in the strategy's scope."""
+    schedule = WarmupExponentialDecay(
+        preset.learning_rate, preset.warmup_steps, preset.decay_rate, preset.decay_steps
+    )
+    optimizer = preset.make_optimizer(schedule)
+    if keras.config.dtype_policy().compute_dtype == "float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    settings = LoopSettings(
+        num_train_steps=preset.num_train_steps,
+        batch_size=preset.batch_size,
+        clip_norm=preset.clip_norm,
+        log_interval=options.log_interval,
+        checkpoint_interval=options.checkpoint_interval,
+        eval_interval=options.eval_interval,
+        jit_compile=options.jit_compile,
+    )
+    return Trainer(model, optimizer, settings, run, strategy)
+
+
+def evaluate(
+    task,
+    run,
+    model,
+    preset,
+    step,
+    options,
+    split=None,
+    num_scenes=None,
+    eval_seed=0,
+    record=True,
+    **call_options,
+):
+    """Scores a model on held-out data, prints the scores and keeps the row.
+
+    Args:
+        task: The `Task`.
+        run: The `RunDirectory` that gets the row.
+        model: The model.
+        preset: A `Preset`, which says what data.
+        step: Integer, the step that the model stands at, or None.
+        options: `RunOptions`, which says where the data are.
+        split: String, another split than the task's.
+        num_scenes: Integer, another number of scenes than the task's.
+        eval_seed: Integer, the seed of the random starts.
+        record: Whether to keep the row.
+        **call_options: Such as `num_slots`.
+
+    Returns:
+        The row, a dictionary.
+    """
+    split = split or task.test_split
+    dataset = task.open_dataset(
+        preset, split, options.data_dir, num_scenes=num_scenes or task.num_test_scenes
+    )
+    start = time.monotonic()
+    scores = task.evaluate(model, dataset, eval_seed, **call_options)
+    row = {
+        "step": step,
+        "dataset": preset.dataset,
+        "split": split,
+        "max_num_objects": preset.max_num_objects,
+        "seed": eval_seed,
+        "num_slots": call_options.get("num_slots") or model.num_slots,
+        "num_iterations": call_options.get("num_iterations")
+        or getattr(model, "num_iterations", None),
+        **scores,
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    print(task.summary(scores))
+    if record:
+        siblings = sibling_scores(run)
+        for sign in task.signs_of_failure(scores, siblings):
+            print(f"FAILED RUN? {sign}")
+        run.append_evaluation(row)
+    return row
+
+
+def _training_batches(task, preset, options, start_batch, num_shards, shard_index):
+    return task.open_dataset(
+        preset,
+        task.train_split,
+        options.data_dir,
+        shuffle=True,
+        repeat=True,
+        seed=options.seed,
+        start_batch=start_batch,
+        num_shards=num_shards,
+        shard_index=shard_index,
+        **task.training_options,
+    )
+
+
+def _on_evaluation(task, trainer, watched, pictured, step, progress):
+    """Scores the model on scenes held out of training, and draws a few."""
+    if not trainer.run.writable:
+        return None
+    scores = task.evaluate(trainer.model, watched)
+    for name, figure in task.figures(trainer.model, pictured).items():
+        trainer.run.save_figure(f"{name}_{step:07}.png", figure)
+        progress.image(name, figure_to_image(figure), step)
+    return {name: value for name, value in scores.items() if isinstance(value, float)}

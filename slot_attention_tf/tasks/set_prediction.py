@@ -1,0 +1,111 @@
+"""Set prediction: the objects of an image, with properties (paper, Section 4.2)."""
+
+import numpy as np
+import tensorflow as tf
+
+from slot_attention_tf.data.pipelines import set_prediction_dataset
+from slot_attention_tf.metrics.average_precision import (
+    PAPER_THRESHOLDS,
+    average_precision_clevr,
+    threshold_name,
+)
+from slot_attention_tf.tasks.task import Task, predict
+from slot_attention_tf.training.loop import NonFiniteLossError
+from slot_attention_tf.visualization import set_prediction_figure
+
+_NUM_WATCHED = 512  # Held out to watch a run, as in the reference release.
+
+
+class SetPrediction(Task):
+    """Set prediction: average precision at five distances, Figure 6."""
+
+    name = "set_prediction"
+    default_preset = "clevr10"
+    default_model_dir = "/tmp/set_prediction/"
+    test_split = "validation"
+    num_test_scenes = None
+    train_split = f"train[{_NUM_WATCHED}:]"
+    watched_split = f"train[:{_NUM_WATCHED}]"
+    num_watched_scenes = _NUM_WATCHED
+
+    def open_dataset(self, preset, split, data_dir=None, **options):
+        return set_prediction_dataset(
+            preset.dataset,
+            split,
+            options.pop("batch_size", preset.batch_size),
+            resolution=preset.resolution,
+            data_dir=data_dir,
+            max_num_objects=preset.max_num_objects,
+            **options,
+        )
+
+    def check(self, preset):
+        if preset.num_slots < preset.max_num_objects:
+            raise ValueError(
+                f"Scenes hold up to max_num_objects={preset.max_num_objects}: use at "
+                "least as many slots. "
+                f"Received: num_slots={preset.num_slots}"
+            )
+
+    def check_batch(self, preset, batch):
+        smallest, largest = (
+            float(np.min(batch["target"])),
+            float(np.max(batch["target"])),
+        )
+        if smallest < 0 or largest > 1:
+            raise ValueError(
+                "Properties must lie in [0, 1], where the model's sigmoid can reach "
+                "them: coordinates as (xyz + 3) / 6. Received: targets from "
+                f"{smallest:g} to {largest:g}"
+            )
+
+    def evaluate(self, model, dataset, seed=0, **options):
+        parts = list(predict(model, dataset, seed, _reduce, **options))
+        predictions = np.concatenate([part["predictions"] for part in parts])
+        targets = np.concatenate([part["target"] for part in parts])
+        if not np.isfinite(predictions).all():
+            raise NonFiniteLossError(
+                "The model predicts NaN or infinity. What was saved before is kept. "
+                "Continue with a lower --learning_rate or a longer --warmup_steps."
+            )
+        scores = {
+            threshold_name(threshold): average_precision_clevr(
+                predictions, targets, threshold
+            )
+            for threshold in PAPER_THRESHOLDS
+        }
+        return {**scores, "num_images": len(targets)}
+
+    def summary(self, scores):
+        values = [
+            f"{name} {value:.3f}" for name, value in scores.items() if "AP@" in name
+        ]
+        return f"{'  '.join(values)}  over {scores['num_images']} images"
+
+    def figures(self, model, batch, seed=0, **options):
+        dataset = tf.data.Dataset.from_tensors({"image": batch["image"]})
+        outputs = next(iter(predict(model, dataset, seed, **options)))
+        if "attention" not in outputs:
+            return {}
+        figure = set_prediction_figure(
+            np.asarray(batch["image"]),
+            outputs["attention"],
+            outputs["predictions"],
+            np.asarray(batch["target"]),
+            model.encoder.feature_resolution,
+        )
+        return {"sets": figure}
+
+
+def _reduce(model, batch, outputs):
+    return {"predictions": outputs["predictions"], "target": batch["target"]}
+
+
+def with_exactly(dataset, num_objects, batch_size):
+    """The scenes of a dataset that hold exactly `num_objects` objects, in batches."""
+
+    def fits(scene):
+        count = tf.reduce_sum(scene["target"][:, -1])
+        return tf.equal(tf.cast(count, tf.int32), num_objects)
+
+    return dataset.unbatch().filter(fits).batch(batch_size)

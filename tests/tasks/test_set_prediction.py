@@ -1,0 +1,74 @@
+"""train_set_prediction.py and eval/set_prediction.py, run as a user runs them."""
+
+import numpy as np
+import pytest
+
+from slot_attention_tf.tasks import find_task
+from slot_attention_tf.tasks.runs import load_run
+from slot_attention_tf.training.run_directory import RunDirectory
+from tests.tasks import tiny
+
+
+@pytest.fixture
+def train(run_script, set_prediction_data, tmp_path):
+    options = {**tiny.SET_PREDICTION, "data_dir": set_prediction_data}
+
+    def run(**changes):
+        folder = {"model_dir": tmp_path / "run"}
+        return run_script("train_set_prediction.py", **{**options, **folder, **changes})
+
+    return run
+
+
+def test_a_run_and_its_evaluation(
+    train, run_script, set_prediction_data, tmp_path, capsys
+):
+    assert not train()
+    output = capsys.readouterr().out
+    assert "AP@inf" in output and "over 20 images" in output
+    run = RunDirectory(tmp_path / "run")
+    assert {row["step"] for row in run.read_metrics()} == {2, 4}
+    assert len(list(run.pictures.glob("sets_*.png"))) == 2
+    (row,) = run.read_evaluations()
+    assert row["split"] == "validation" and 0 <= row["AP@0.5"] <= 1
+    assert not run_script(
+        "eval/set_prediction.py",
+        model_dir=run.path,
+        data_dir=set_prediction_data,
+        sweep_iterations="1,3",
+        num_pictures=2,
+    )
+    output = capsys.readouterr().out
+    assert "T =  1" in output and "T =  3" in output
+    for count in (2, 3, 4):
+        assert f"{count} objects, K = {count:2}" in output
+    for name in ("sets.png", "curves.png"):
+        assert (run.pictures / name).stat().st_size > 5000
+    assert "holds a run of set_prediction" in run_script(
+        "eval/discovery.py", model_dir=run.path, data_dir=set_prediction_data
+    )
+
+
+def test_slot_mlp_trains_and_is_evaluated(train, tmp_path, capsys):
+    assert not train(model="slot_mlp")
+    assert "AP@inf" in capsys.readouterr().out
+    run = load_run(tmp_path / "run", find_task)
+    assert type(run.model.slot_attention).__name__ == "SlotMLP"
+
+
+def test_nan_stops_the_script_and_keeps_the_checkpoint(train, tmp_path):
+    message = train(learning_rate=1e30, checkpoint_interval=1, log_interval=1)
+    assert "NonFiniteLossError" in message and "is kept" in message
+    run = load_run(tmp_path / "run", find_task)
+    assert all(np.isfinite(weight).all() for weight in run.model.get_weights())
+
+
+def test_fewer_slots_than_objects_are_refused(train, tmp_path):
+    message = train(num_slots=3)
+    assert "max_num_objects=4" in message and "num_slots=3" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_data_says_the_command(train, tmp_path):
+    message = train(data_dir=tmp_path / "nothing")
+    assert "slot_attention_tf.data.prepare synthetic_clevr/tiny" in message

@@ -1,0 +1,92 @@
+"""Results: rows of finished runs, tables over seeds, and what the README says."""
+
+import json
+
+import pytest
+
+from slot_attention_tf import results
+from slot_attention_tf.training.run_directory import RunDirectory
+from tests.conftest import ROOT
+
+
+def finished_run(folder, seed, fg_ari, seconds=90.0):
+    run = RunDirectory(folder)
+    config = {
+        "task": "discovery",
+        "model_name": "slot_attention",
+        "preset": "tetrominoes_cpu",
+        "dataset": "tetrominoes/synthetic/1.0.0",
+        "settings": {"batch_size": 32},
+        "versions": {"keras": "3"},
+        "device": "2 CPU cores",
+        "command": "python train_discovery.py",
+        "seed": seed,
+    }
+    run.open_run(config)
+    run.append_metrics({"step": 10, "loss": 0.5, "seconds": seconds})
+    run.append_metrics({"step": 10, "fg_ari": fg_ari, "seconds": seconds})
+    facts = {"split": "test", "num_slots": 4, "seed": 0}
+    scores = {"fg_ari": fg_ari, "ari": 0.5, "mbo": 0.25, "mse": 0.01}
+    run.append_evaluation({"step": 10, **facts, **scores})
+    run.append_evaluation(
+        {"step": 10, **facts, **scores, "num_slots": 9, "fg_ari": 0.1}
+    )
+    run.model_file.write_text(f"weights {seed}")
+    return folder
+
+
+def test_rows_and_curves_of_runs_become_one_line(tmp_path):
+    for seed, fg_ari in enumerate((0.8, 0.9)):
+        run = finished_run(tmp_path / f"run_{seed}", seed, fg_ari)
+        path = results.add_run(run, tmp_path / "results")
+        assert path.relative_to(tmp_path / "results").parts == (
+            "discovery",
+            "tetrominoes_cpu",
+            f"slot_attention_{seed}.json",
+        )
+        curve = path.with_suffix(".jsonl").read_text().splitlines()
+        assert json.loads(curve[0])["loss"] == 0.5
+    rows = results.read_rows(tmp_path / "results")
+    (summary,) = results.summarize(rows)
+    assert summary["seeds"] == [0, 1] and summary["seconds"] == [90, 90]
+    assert summary["fg_ari"] == pytest.approx((0.85, 0.05))
+    text = results.table(rows)
+    assert "| slot_attention | 0, 1 | 0.850 ± 0.050 | 0.500 ± 0.000 |" in text
+
+
+def test_runs_are_added_once_and_never_overwritten(tmp_path):
+    run = finished_run(tmp_path / "run", 0, 0.9)
+    assert results.add_run(run, tmp_path) == results.add_run(run, tmp_path)
+    other = finished_run(tmp_path / "other", 0, 0.95)
+    (other / "model.keras").write_text("other weights")
+    with pytest.raises(ValueError, match="row of another run: delete it first"):
+        results.add_run(other, tmp_path)
+    with pytest.raises(FileNotFoundError, match="no finished run"):
+        results.add_run(tmp_path / "nothing", tmp_path)
+
+
+def test_the_readme_is_written_between_its_marks(tmp_path):
+    rows_folder = tmp_path / "results"
+    results.add_run(finished_run(tmp_path / "run", 0, 0.9), rows_folder)
+    rows = results.read_rows(rows_folder)
+    readme = tmp_path / "README.md"
+    begin, end = results._MARKS
+    readme.write_text(f"before\n{begin}old\n{end}after\n")
+    assert not results.update_readme(readme, rows, check=True)
+    assert "old" in readme.read_text()
+    results.update_readme(readme, rows)
+    assert results.update_readme(readme, rows, check=True)
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "0.900" in text
+
+
+def test_the_readme_says_what_the_rows_say():
+    rows = results.read_rows(ROOT / "results")
+    assert rows and results.update_readme(ROOT / "README.md", rows, check=True)
+
+
+def test_rows_hold_what_a_reader_asks_for():
+    for row in results.read_rows(ROOT / "results"):
+        for key in ("command", "device", "versions", "dataset", "weights_sha256"):
+            assert row[key], key
+        assert row["evaluation"]["num_images"] >= 320 and row["seconds"] > 0
