@@ -131,11 +131,11 @@ def table(rows):
         lines = [head, ["---"] * len(head)]
         for each in summaries:
             minutes = [seconds / 60 for seconds in each["seconds"]]
+            several = len(each["seeds"]) > 1
             spread = [
-                f"{mean:.{digits}f} ± {std:.{digits}f}"
-                for (mean, std), digits in (
-                    (each[score], digits) for score, digits in scores.items()
-                )
+                f"{each[score][0]:.{digits}f}"
+                + (f" ± {each[score][1]:.{digits}f}" if several else "")
+                for score, digits in scores.items()
             ]
             lines.append(
                 [
@@ -144,11 +144,17 @@ def table(rows):
                     each["model_name"],
                     ", ".join(map(str, each["seeds"])),
                     *spread,
-                    f"{min(minutes):.0f} to {max(minutes):.0f}",
+                    _range(minutes),
                 ]
             )
         blocks.append("".join(f"| {' | '.join(line)} |\n" for line in lines))
     return "\n".join(blocks)
+
+
+def _range(minutes):
+    """The least and the largest number, in whole minutes."""
+    ends = dict.fromkeys(f"{end:.0f}" for end in (min(minutes), max(minutes)))
+    return " to ".join(ends)
 
 
 def update_readme(readme, rows, check=False):

@@ -57,7 +57,7 @@ def _presets(preset_class, originals):
         }
         values["description"] = (
             f"Slot MLP with the settings of the preset {name} of slot_attention. The "
-            "paper does not state its sizes. Not trained by this project yet."
+            "paper does not state its sizes."
         )
         if name in _SMALL_MAPS:
             values["mlp_feature_resolution"] = _SMALL_MAPS[name]

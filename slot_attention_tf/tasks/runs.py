@@ -121,19 +121,23 @@ def load_run(model_dir, find_task):
 
 def sibling_scores(directory):
     """The last evaluations of runs beside this one that differ in their seed only."""
-    config = directory.read_config()
+    identity = _identity(directory.read_config())
     own = directory.path.resolve()
     scores = []
     for folder in sorted(own.parent.iterdir()):
         if folder == own or not (folder / "evaluation.jsonl").exists():
             continue
         other = RunDirectory(folder)
-        same = ("task", "model_name", "settings")
-        other_config = other.read_config() or {}
-        rows = other.read_evaluations()
-        if rows and all(other_config.get(key) == config[key] for key in same):
+        rows, config = other.read_evaluations(), other.read_config()
+        if rows and config and _identity(config) == identity:
             scores.append(rows[-1])
     return scores
+
+
+def _identity(config):
+    """All of a run's configuration that makes it comparable to another."""
+    settings = {**config.get("settings", {}), "description": None}
+    return config.get("task"), config.get("model_name"), settings
 
 
 def device_name():
