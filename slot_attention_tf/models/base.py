@@ -47,6 +47,12 @@ class BaseModel(keras.Model):
     takes_initial_slots = False
     _range_checked = False
 
+    def __call__(self, images, *args, **kwargs):
+        # `fit` and `predict` on a dataset of ours hand on whole batches.
+        if isinstance(images, dict):
+            images = images["image"]
+        return super().__call__(images, *args, **kwargs)
+
     def loss_per_example(self, batch, outputs=None, training=True):
         """The loss that the model trains on, one number for each image.
 
@@ -152,8 +158,13 @@ class BaseModel(keras.Model):
         )
 
     def _as_batch(self, x, y):
-        """What `fit` hands on, as `loss_per_example` takes it."""
-        return {"image": x}
+        """What `fit` hands on, as `loss_per_example` takes it.
+
+        Args:
+            x: Images, or a batch of our pipelines, which is left as it is.
+            y: Targets, or None.
+        """
+        return x if isinstance(x, dict) else {"image": x, "target": y}
 
     def _check_images(self, images):
         """Raises ValueError unless images are what the model was built for."""

@@ -158,9 +158,6 @@ class SlotAttentionClassifier(SlotModel):
         """
         self._compile_with(optimizer, loss, **kwargs)
 
-    def _as_batch(self, x, y):
-        return {"image": x, "target": y}
-
     def named_outputs(self, images, **options):
         if not self.has_attention:
             return set_outputs(self(images, **options))

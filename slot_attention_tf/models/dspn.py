@@ -302,9 +302,6 @@ class DSPN(BaseModel):
         errors = self.set_encoder(target) - vector  # [B, L]
         return loss + _SET_ENCODER_WEIGHT * self.num_slots * _mean_huber(errors)
 
-    def _as_batch(self, x, y):
-        return {"image": x, "target": y}
-
     def named_outputs(self, images, **options):
         return set_outputs(self(images, **options))
 

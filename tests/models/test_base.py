@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import slot_attention_tf as sa
 from slot_attention_tf.training.randomness import fixed_randomness
@@ -122,6 +123,31 @@ def test_sample_weights_and_regularizers_count(name, rng):
     (loss,) = regular.fit(images, *targets, verbose=0).history["loss"]
     penalty = 100.0 * float(np.sum(np.square(encoder.convs[0].kernel)))
     assert penalty > 1 and loss == pytest.approx(penalty, rel=0.5) and loss > penalty
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_fit_takes_the_batches_of_the_pipelines(name, rng):
+    images = random_images(rng)
+    batch = {
+        "image": images,
+        "segmentation": np.zeros((4, 8, 6), "uint8"),
+        "target": rng.uniform(size=(4, 2, 19)).astype("float32"),
+    }
+    dataset = tf.data.Dataset.from_tensors(batch)
+    given = (images, batch["target"]) if name == "classifier" else (images,)
+    losses = []
+    for data in ((dataset,), given):
+        model = small_model(name)
+        model.set_weights([np.full_like(w, 0.01) for w in model.get_weights()])
+        model.slot_attention.slot_initializer.log_sigma.assign(np.full((1, 1, 8), -50))
+        model.compile(keras.optimizers.SGD(0.1))
+        losses += model.fit(*data, epochs=2, shuffle=False, verbose=0).history["loss"]
+        losses.append(model.evaluate(*data, verbose=0))
+        outputs = model.predict(data[0], verbose=0)
+        first = outputs if name == "classifier" else outputs[0]
+        assert first.shape[0] == 4
+    np.testing.assert_allclose(losses[:3], losses[3:], rtol=1e-5)
+    assert losses[1] < losses[0]
 
 
 def test_weights_that_keras_would_ignore_are_refused(rng):
