@@ -108,7 +108,9 @@ def predict(model, dataset, seed=0, reduce=None, **options):
     """
     options = {name: value for name, value in options.items() if value is not None}
     shape = model.noise_shape(**options)
-    call = _compiled(model, reduce, tuple(options.items()))
+    call = _compiled(
+        model, reduce, tuple(options.items()), shape, _any_size(dataset.element_spec)
+    )
     start = 0
     with fixed_randomness(model, seed):
         for batch in dataset:
@@ -122,16 +124,24 @@ def predict(model, dataset, seed=0, reduce=None, **options):
 
 
 @functools.lru_cache(maxsize=4)
-def _compiled(model, reduce, options):
-    """A model's call and what is wanted of it as one `tf.function`, traced once."""
+def _compiled(model, reduce, options, noise_shape, batch_spec):
+    """A model's call and what is wanted of it, traced once for batches of any size."""
 
-    @tf.function(reduce_retracing=True)
     def call(batch, noise):
         given = {} if noise is None else {"noise": noise}
         outputs = model.named_outputs(batch["image"], **dict(options), **given)
         return outputs if reduce is None else reduce(model, batch, outputs)
 
-    return call
+    noise = None if noise_shape is None else tf.TensorSpec((None, *noise_shape))
+    return tf.function(call).get_concrete_function(dict(batch_spec), noise)
+
+
+def _any_size(element_spec):
+    """The specification of a dataset's batches, without their size; hashable."""
+    return tuple(
+        (name, tf.TensorSpec((None, *spec.shape[1:]), spec.dtype))
+        for name, spec in element_spec.items()
+    )
 
 
 def image_noise(seed, first, number, shape):
