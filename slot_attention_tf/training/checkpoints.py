@@ -74,11 +74,18 @@ def _walk(layer, path):
     children = {"layers": layer.layers} if isinstance(layer, keras.Model) else {}
     children |= {k: v for k, v in vars(layer).items() if not k.startswith("_")}
     for name, value in children.items():
-        several = isinstance(value, (list, tuple))
-        for number, each in enumerate(value if several else [value]):
+        for place, each in _parts(value):
             if isinstance(each, keras.Layer):
-                place = (name, str(number)) if several else (name,)
-                yield from _walk(each, (*path, *place))
+                yield from _walk(each, (*path, name, *place))
+
+
+def _parts(value):
+    """What an attribute holds, each with its place in it."""
+    if isinstance(value, dict):
+        return [((str(key),), each) for key, each in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [((str(number),), each) for number, each in enumerate(value)]
+    return [((), value)]
 
 
 def _named_slots(optimizer, weights):

@@ -248,3 +248,38 @@ def test_more_test_scenes_than_there_are_is_a_warning(
             data_dir=tmp_path,
             dataset="tetrominoes/small",
         )
+
+
+BASELINES = {
+    "monet": {
+        "latent_size": 4,
+        "attention_filters": "4,4",
+        "encoder_filters": "4,4",
+        "decoder_filters": 4,
+    },
+    "iodine": {
+        "num_iterations": 1,
+        "slot_size": 4,
+        "encoder_filters": 4,
+        "decoder_filters": 4,
+        "mlp_sizes": 8,
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", BASELINES)
+def test_baselines_train_continue_and_are_evaluated(
+    model, run_script, evaluate, discovery_data, tmp_path, capsys
+):
+    shared = ("preset", "dataset", "batch_size", "log_interval", "eval_interval")
+    options = {name: tiny.DISCOVERY[name] for name in shared}
+    options |= {"data_dir": discovery_data, "checkpoint_interval": 2}
+    options |= {"model": model, **BASELINES[model]}
+    for folder, steps in (("whole", 4), ("parts", 2), ("parts", 4)):
+        given = {"num_train_steps": steps, "model_dir": tmp_path / folder}
+        assert not run_script("train_discovery.py", **options, **given)
+    assert_same(weights_of(tmp_path / "parts"), weights_of(tmp_path / "whole"))
+    capsys.readouterr()
+    assert not evaluate(model_dir=tmp_path / "parts", num_slots=5)
+    assert "FG-ARI" in capsys.readouterr().out

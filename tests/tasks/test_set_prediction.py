@@ -72,3 +72,34 @@ def test_fewer_slots_than_objects_are_refused(train, tmp_path):
 def test_missing_data_says_the_command(train, tmp_path):
     message = train(data_dir=tmp_path / "nothing")
     assert "slot_attention_tf.data.prepare synthetic_clevr/tiny" in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("differentiation", ["unrolled", "implicit"])
+def test_dspn_trains_continues_and_is_evaluated(
+    differentiation, run_script, set_prediction_data, tmp_path, capsys
+):
+    of_slots = ("slot_size", "mlp_hidden_size")
+    options = {k: v for k, v in tiny.SET_PREDICTION.items() if k not in of_slots}
+    options |= {"model": "dspn", "differentiation": differentiation}
+    options |= {"latent_size": 8, "set_encoder_size": 8, "num_iterations": 2}
+    options |= {"data_dir": set_prediction_data}
+    for folder, steps in (("whole", 4), ("parts", 2), ("parts", 4)):
+        given = {"num_train_steps": steps, "model_dir": tmp_path / folder}
+        assert not run_script("train_set_prediction.py", **{**options, **given})
+    runs = [load_run(tmp_path / name, find_task) for name in ("whole", "parts")]
+    for a, b in zip(*(run.model.get_weights() for run in runs), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert "AP@inf" in capsys.readouterr().out
+
+
+def test_a_setting_of_another_model_is_named(run_script, set_prediction_data, tmp_path):
+    message = run_script(
+        "train_set_prediction.py",
+        model="dspn",
+        preset="clevr_cpu",
+        slot_size=8,
+        data_dir=set_prediction_data,
+        model_dir=tmp_path / "run",
+    )
+    assert "DSPNPreset has the settings" in message and "slot_size=8" in message
