@@ -34,13 +34,12 @@ def run_task(task, model_name, preset_name, given):
     run = RunDirectory(options.model_dir, writable=is_chief(strategy))
     with strategy.scope():
         model = entry.model_class(**preset.model_arguments(), seed=options.seed)
-        run.open_run(
-            run_config(task, entry, preset_name, preset, options, model, given)
-        )
         trainer = make_trainer(preset, options, model, run, strategy)
     pictured = {key: value[:_NUM_PICTURES] for key, value in first.items()}
     model.check_training(first["image"])
+    # Before anything is written: another architecture than the run's is an error.
     step = trainer.restore()
+    run.open_run(run_config(task, entry, preset_name, preset, options, model, given))
     if step < preset.num_train_steps:
         print(f"Training {run.path} from step {step}.", flush=True)
         finished = trainer.train(

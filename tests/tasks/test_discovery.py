@@ -140,9 +140,8 @@ def test_another_run_is_refused_and_nothing_lost(
     weights = weights_of(finished_run)
     config = (finished_run / "config.json").read_text()
     assert message in train(**{flag: value})
-    if flag != "slot_size":
-        assert (finished_run / "config.json").read_text() == config
-        assert_same(weights_of(finished_run), weights)
+    assert (finished_run / "config.json").read_text() == config
+    assert_same(weights_of(finished_run), weights)
 
 
 def test_missing_data_says_the_command(train, tmp_path):
