@@ -64,7 +64,7 @@ def _define_flags(task_name, num_pictures):
 
 
 def _evaluate(task_name):
-    """Scores the run that the flags name, prints and draws; returns run and options."""
+    """Scores the run that the flags name, prints and draws; returns the `Run`."""
     from slot_attention_tf.tasks.running import evaluate
     from slot_attention_tf.training.options import RunOptions
 
@@ -76,7 +76,7 @@ def _evaluate(task_name):
     options = RunOptions(model_dir=str(run.directory.path), data_dir=FLAGS.data_dir)
     step = "" if run.step is None else f" at step {run.step}"
     print(f"{run.directory.path}{step}")
-    row = evaluate(
+    evaluate(
         run.task,
         run.directory,
         run.model,
@@ -90,15 +90,14 @@ def _evaluate(task_name):
         **call_options,
     )
     _draw(run, call_options)
-    return row
+    return run
 
 
 def _evaluate_sets():
     from slot_attention_tf.clevr_properties import MAX_NUM_OBJECTS, is_real
     from slot_attention_tf.tasks.set_prediction import with_exactly
 
-    _evaluate("set_prediction")
-    run = _load("set_prediction")
+    run = _evaluate("set_prediction")
     dataset = _open(run, run.preset)
     for num_iterations in FLAGS.sweep_iterations:
         options = {"num_slots": FLAGS.num_slots, "num_iterations": num_iterations}

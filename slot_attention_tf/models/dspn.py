@@ -22,7 +22,8 @@ from slot_attention_tf.models.set_descent import (
     descend_unrolled,
     describe_problem,
 )
-from slot_attention_tf.presets import DATA, Preset, one_or_all
+from slot_attention_tf.models.slot_model import EncoderPreset
+from slot_attention_tf.presets import DATA
 from slot_attention_tf.settings import setting
 
 _INNER_LEARNING_RATE = {"unrolled": 25.0, "implicit": 1.0}
@@ -364,7 +365,7 @@ def _check_descent(differentiation, learning_rate):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DSPNPreset(Preset):
+class DSPNPreset(EncoderPreset):
     """Settings of a DSPN run. Defaults: those of the original for CLEVR."""
 
     num_iterations: int = setting("Inner steps T.", 10)
@@ -377,16 +378,6 @@ class DSPNPreset(Preset):
     )
     latent_size: int = setting("Size of the vector of an image.", 512)
     set_encoder_size: int = setting("Hidden units of the set encoder.", 512)
-    encoder_filters: tuple[int, ...] = setting(
-        "Channels of each convolution of the encoder.", (64, 64, 64, 64)
-    )
-    encoder_kernel_size: tuple[int, ...] = setting(
-        "Kernel size of each convolution, or one for all.", (5,)
-    )
-    encoder_strides: tuple[int, ...] = setting(
-        "Stride of each convolution, or one for all.", (1, 2, 2, 4)
-    )
-    feature_size: int = setting("Units of the MLP that ends the encoder.", 64)
     batch_size: int = setting("Global batch size.", 32)
     num_train_steps: int = setting("Training steps in all.", 219_000)
     learning_rate: float = setting("Learning rate before decay.", 3e-4)
@@ -395,15 +386,6 @@ class DSPNPreset(Preset):
     decay_steps: int = setting("Steps that decay by that factor.", 100_000)
 
     def model_arguments(self, dtype=None):
-        encoder = ConvEncoder(
-            self.resolution,
-            filters=self.encoder_filters,
-            kernel_size=one_or_all(self.encoder_kernel_size),
-            strides=one_or_all(self.encoder_strides),
-            feature_size=self.feature_size,
-            dtype=dtype,
-            name="encoder",
-        )
         return {
             "resolution": self.resolution,
             "num_slots": self.num_slots,
@@ -413,7 +395,7 @@ class DSPNPreset(Preset):
             "inner_learning_rate": self.inner_learning_rate,
             "latent_size": self.latent_size,
             "set_encoder_size": self.set_encoder_size,
-            "encoder": encoder,
+            "encoder": self.make_encoder(dtype),
         }
 
 
@@ -430,6 +412,7 @@ PRESETS = {
         Not trained by this project yet.
         """,
         **DATA["clevr10"],
+        encoder_strides=(1, 2, 2, 4),
     ),
     "clevr6_properties": DSPNPreset(
         description="""CLEVR with at most six objects, to be tested on more.
@@ -438,6 +421,7 @@ PRESETS = {
         than it was trained on. Needs a GPU. Not trained by this project yet.
         """,
         **DATA["clevr6_properties"],
+        encoder_strides=(1, 2, 2, 4),
     ),
     "clevr_cpu": DSPNPreset(
         description="""Generated CLEVR scenes of one to four objects, for a laptop CPU.

@@ -124,15 +124,9 @@ class SlotModel(BaseModel):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SlotModelPreset(Preset):
-    """Settings that the two models share: an encoder and Slot Attention."""
+class EncoderPreset(Preset):
+    """Settings of a model with a `ConvEncoder`."""
 
-    num_iterations: int = setting("Iterations of attention T.", 3)
-    slot_size: int = setting("Size of a slot D.", 64)
-    mlp_hidden_size: int = setting("Hidden units of the residual MLP.", 128)
-    implicit_differentiation: bool = setting(
-        "Let gradients flow through the last iteration only.", False
-    )
     encoder_filters: tuple[int, ...] = setting(
         "Channels of each convolution of the encoder.", (64, 64, 64, 64)
     )
@@ -154,6 +148,18 @@ class SlotModelPreset(Preset):
             dtype=dtype,
             name="encoder",
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SlotModelPreset(EncoderPreset):
+    """Settings that the two models share: an encoder, then Slot Attention."""
+
+    num_iterations: int = setting("Iterations of attention T.", 3)
+    slot_size: int = setting("Size of a slot D.", 64)
+    mlp_hidden_size: int = setting("Hidden units of the residual MLP.", 128)
+    implicit_differentiation: bool = setting(
+        "Let gradients flow through the last iteration only.", False
+    )
 
     def model_arguments(self, dtype=None):
         return {

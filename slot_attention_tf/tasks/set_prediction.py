@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from slot_attention_tf.clevr_properties import is_real
 from slot_attention_tf.data.pipelines import set_prediction_dataset
 from slot_attention_tf.metrics.average_precision import (
     PAPER_THRESHOLDS,
@@ -105,7 +106,6 @@ def with_exactly(dataset, num_objects, batch_size):
     """The scenes of a dataset that hold exactly `num_objects` objects, in batches."""
 
     def fits(scene):
-        count = tf.reduce_sum(scene["target"][:, -1])
-        return tf.equal(tf.cast(count, tf.int32), num_objects)
+        return tf.math.count_nonzero(is_real(scene["target"])) == num_objects
 
     return dataset.unbatch().filter(fits).batch(batch_size)
