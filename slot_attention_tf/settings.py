@@ -26,6 +26,21 @@ def setting(text, default=dataclasses.MISSING, minimum=1, choices=None):
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def with_default(settings_class, name, default):
+    """A field of a base class again, with another default.
+
+    Args:
+        settings_class: The dataclass that has the field; its help and bounds stay.
+        name: String, the name of the field.
+        default: The new default value.
+
+    Returns:
+        A `dataclasses.field`.
+    """
+    metadata = settings_class.__dataclass_fields__[name].metadata
+    return dataclasses.field(default=default, metadata=metadata)
+
+
 def kind_of(field):
     """Returns `(type, is_optional)` of a field: int, float, bool, str or tuple."""
     annotation, optional = field.type, False

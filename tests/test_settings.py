@@ -5,7 +5,13 @@ import json
 
 import pytest
 
-from slot_attention_tf.settings import from_json, parse, replace, setting
+from slot_attention_tf.settings import (
+    from_json,
+    parse,
+    replace,
+    setting,
+    with_default,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,3 +78,15 @@ def test_json_keeps_everything():
 
 def test_names_of_other_versions_are_left_out():
     assert from_json(Example, {"count": 5, "gone": 1}) == Example(count=5)
+
+
+def test_a_subclass_changes_a_default_and_nothing_else():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Other(Example):
+        rest: int = with_default(Example, "rest", 7)
+
+    (field,) = (each for each in dataclasses.fields(Other) if each.name == "rest")
+    assert Other().rest == 7 and field.metadata == FIELDS["rest"].metadata
+    assert replace(Other(), rest=0).rest == 0
+    with pytest.raises(ValueError, match="at least 0. Received: rest=-1"):
+        replace(Other(), rest=-1)

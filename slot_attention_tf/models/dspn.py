@@ -23,8 +23,8 @@ from slot_attention_tf.models.set_descent import (
     describe_problem,
 )
 from slot_attention_tf.models.slot_model import EncoderPreset
-from slot_attention_tf.presets import DATA
-from slot_attention_tf.settings import setting
+from slot_attention_tf.presets import DATA, Preset
+from slot_attention_tf.settings import setting, with_default
 
 _INNER_LEARNING_RATE = {"unrolled": 25.0, "implicit": 1.0}
 _START_NOISE = 0.1  # Standard deviation of iDSPN's start set.
@@ -378,12 +378,12 @@ class DSPNPreset(EncoderPreset):
     )
     latent_size: int = setting("Size of the vector of an image.", 512)
     set_encoder_size: int = setting("Hidden units of the set encoder.", 512)
-    batch_size: int = setting("Global batch size.", 32)
-    num_train_steps: int = setting("Training steps in all.", 219_000)
-    learning_rate: float = setting("Learning rate before decay.", 3e-4)
-    warmup_steps: int = setting("Steps of linear warm-up; 0 means none.", 0, minimum=0)
-    decay_rate: float = setting("Factor of the exponential decay.", 1.0)
-    decay_steps: int = setting("Steps that decay by that factor.", 100_000)
+    batch_size: int = with_default(Preset, "batch_size", 32)
+    num_train_steps: int = with_default(Preset, "num_train_steps", 219_000)
+    learning_rate: float = with_default(Preset, "learning_rate", 3e-4)
+    warmup_steps: int = with_default(Preset, "warmup_steps", 0)
+    decay_rate: float = with_default(Preset, "decay_rate", 1.0)
+    decay_steps: int = with_default(Preset, "decay_steps", 100_000)
 
     def model_arguments(self, dtype=None):
         return {

@@ -21,7 +21,7 @@ from slot_attention_tf.models.iodine_networks import (
 )
 from slot_attention_tf.models.registry import register_model
 from slot_attention_tf.presets import DATA, Preset, one_or_all
-from slot_attention_tf.settings import setting
+from slot_attention_tf.settings import setting, with_default
 
 # Arguments of the constructor that presets hold, too.
 _SETTINGS = (
@@ -323,12 +323,12 @@ class IODINEPreset(Preset):
     lstm_size: int | None = setting("Units of the LSTM, if there is one.", None)
     coordinates: str = setting("Channels of positions: cosine or linear.", "cosine")
     pixel_scale: float = setting("Scale of the distribution of a pixel.", 0.03)
-    num_train_steps: int = setting("Training steps in all.", 1_000_000)
-    learning_rate: float = setting("Learning rate before decay.", 3e-4)
-    warmup_steps: int = setting("Steps of linear warm-up; 0 means none.", 0, minimum=0)
-    decay_rate: float = setting("Factor of the exponential decay.", 0.1)
-    decay_steps: int = setting("Steps that decay by that factor.", 1_000_000)
-    clip_norm: float | None = setting("Global norm to clip gradients to.", 5.0)
+    num_train_steps: int = with_default(Preset, "num_train_steps", 1_000_000)
+    learning_rate: float = with_default(Preset, "learning_rate", 3e-4)
+    warmup_steps: int = with_default(Preset, "warmup_steps", 0)
+    decay_rate: float = with_default(Preset, "decay_rate", 0.1)
+    decay_steps: int = with_default(Preset, "decay_steps", 1_000_000)
+    clip_norm: float | None = with_default(Preset, "clip_norm", 5.0)
 
     def model_arguments(self, dtype=None):
         return {

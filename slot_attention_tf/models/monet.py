@@ -18,7 +18,7 @@ from slot_attention_tf.models.autoencoder import discovery_outputs
 from slot_attention_tf.models.base import BaseModel
 from slot_attention_tf.models.registry import register_model
 from slot_attention_tf.presets import DATA, Preset
-from slot_attention_tf.settings import setting
+from slot_attention_tf.settings import setting, with_default
 
 # The networks see log masks no lower than this: half precision could not hold them, and
 # single precision rounds such a mask to zero.
@@ -309,12 +309,12 @@ class MONetPreset(Preset):
     foreground_sigma: float = setting("Standard deviation of the other slots.", 0.11)
     beta: float = setting("Weight of the divergence of the latents.", 0.5)
     gamma: float = setting("Weight of the divergence of the masks.", 0.5)
-    batch_size: int = setting("Global batch size.", 64)
-    num_train_steps: int = setting("Training steps in all.", 1_000_000)
-    learning_rate: float = setting("Learning rate before decay.", 1e-4)
-    warmup_steps: int = setting("Steps of linear warm-up; 0 means none.", 0, minimum=0)
-    decay_rate: float = setting("Factor of the exponential decay.", 1.0)
-    decay_steps: int = setting("Steps that decay by that factor.", 100_000)
+    batch_size: int = with_default(Preset, "batch_size", 64)
+    num_train_steps: int = with_default(Preset, "num_train_steps", 1_000_000)
+    learning_rate: float = with_default(Preset, "learning_rate", 1e-4)
+    warmup_steps: int = with_default(Preset, "warmup_steps", 0)
+    decay_rate: float = with_default(Preset, "decay_rate", 1.0)
+    decay_steps: int = with_default(Preset, "decay_steps", 100_000)
 
     def model_arguments(self, dtype=None):
         names = ("resolution", "num_slots", "num_channels", "latent_size")
