@@ -357,16 +357,18 @@ def test_fit_on_jax(differentiation, run_python):
         f"""
 import keras, numpy as np
 import slot_attention_tf as sa
+keras.utils.set_random_seed(0)
 encoder = sa.ConvEncoder((8, 8), filters=(8,), strides=2)
 model = sa.DSPN(
     (8, 8), 3, 4, differentiation={differentiation!r}, encoder=encoder,
     latent_size=16, set_encoder_size=16,
 )
-images = np.random.default_rng(0).uniform(-1, 1, [3, 8, 8, 3]).astype("float32")
-targets = np.zeros([3, 3, 19], "float32")
-model.compile(keras.optimizers.Adam(1e-2))
-losses = model.fit(images, targets, epochs=8, verbose=0).history["loss"]
-assert losses[-1] < losses[0], losses
+rng = np.random.default_rng(0)
+images = rng.uniform(-1, 1, [3, 8, 8, 3]).astype("float32")
+targets = rng.uniform(0, 1, [3, 3, 19]).round().astype("float32")
+model.compile(keras.optimizers.Adam(3e-3))
+losses = model.fit(images, targets, epochs=30, verbose=0).history["loss"]
+assert losses[-1] < 0.8 * losses[0], losses
 assert model.predict(images, verbose=0).shape == (3, 3, 19)
 """,
         KERAS_BACKEND="jax",
