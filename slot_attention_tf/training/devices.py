@@ -1,6 +1,9 @@
 """Where and in which precision a run computes."""
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
+import json
+import os
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "slurm")
 PRECISIONS = ("float32", "bfloat16", "float16", "auto")
 
 
@@ -37,8 +40,9 @@ def make_strategy(name="auto"):
     Args:
         name: `"auto"`: all visible GPUs by MirroredStrategy if there are two or more,
             else one device. `"one_device"`, `"mirrored"` (all visible GPUs, or
-            logical CPU devices), or `"multi_worker"` (MultiWorkerMirroredStrategy, as
-            the environment variable `TF_CONFIG` describes the cluster).
+            logical CPU devices), `"multi_worker"` (MultiWorkerMirroredStrategy, as the
+            environment variable `TF_CONFIG` describes the cluster), or `"slurm"` (the
+            same, with a worker for each task of the Slurm step this process is in).
 
     Returns:
         A `tf.distribute.Strategy`.
@@ -50,13 +54,47 @@ def make_strategy(name="auto"):
             f"`strategy` must be one of {', '.join(STRATEGIES)}. "
             f"Received: strategy={name!r}"
         )
-    if name == "multi_worker":
+    if name == "slurm":
+        os.environ["TF_CONFIG"] = json.dumps(slurm_cluster())
+    if name in ("multi_worker", "slurm"):
         return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.get_strategy()
+
+
+def slurm_cluster():
+    """The cluster that Slurm's environment variables describe, as `TF_CONFIG` has it.
+
+    Which GPUs a task sees is left to Slurm (`srun --gpus-per-task=1 --gpu-bind=...`).
+
+    Returns:
+        Dictionary with the keys `"cluster"` and `"task"`.
+
+    Raises:
+        RuntimeError: If this process is not a task of a Slurm step.
+    """
+    import tensorflow as tf
+
+    try:
+        # Jobs that share a node need ports of their own.
+        port = 20_000 + 16 * (int(os.environ.get("SLURM_JOB_ID", 0)) % 2_000)
+        tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
+        # The numbers of GPUs are no facts: without them it would call nvidia-smi and
+        # choose the GPUs itself.
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
+        )
+        cluster = resolver.cluster_spec().as_dict()
+    except (KeyError, RuntimeError) as error:
+        raise RuntimeError(
+            "--strategy=slurm is for processes that `srun` starts, one for each worker "
+            f"(examples/cluster/slurm.sbatch). Received: an environment without {error}"
+        ) from error
+    task_type, index = resolver.get_task_info()
+    return {"cluster": cluster, "task": {"type": task_type, "index": index}}
 
 
 def is_chief(strategy):

@@ -55,6 +55,19 @@ def two_workers(script, options):
     return [finish(worker) for worker in workers]
 
 
+def two_tasks_of_slurm(script, options):
+    """The same as `srun` on one machine would start them."""
+    step = {
+        "SLURM_JOB_ID": str(free_port()),
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_STEP_TASKS_PER_NODE": "2",
+    }
+    given = {**options, "strategy": "slurm"}
+    workers = [start(script, given, **step, SLURM_PROCID=str(i)) for i in range(2)]
+    return [finish(worker) for worker in workers]
+
+
 # Slots start from Slot MLP's weights, not from noise, so that workers must agree with
 # one device to the last digits.
 CASES = {
@@ -81,14 +94,16 @@ def test_two_workers_train_as_one_and_one_of_them_writes(script, request, tmp_pa
     np.testing.assert_allclose(rows[1], rows[0], rtol=1e-3)
 
 
-def test_two_workers_continue_with_the_same_command(discovery_data, tmp_path):
+def test_slurm_starts_workers_and_they_continue(discovery_data, tmp_path):
     options = {
         **tiny.DISCOVERY,
         "data_dir": discovery_data,
         "model_dir": tmp_path / "run",
     }
-    two_workers("train_discovery.py", options)
-    chief, _ = two_workers("train_discovery.py", {**options, "num_train_steps": 6})
+    two_tasks_of_slurm("train_discovery.py", options)
+    chief, _ = two_tasks_of_slurm(
+        "train_discovery.py", {**options, "num_train_steps": 6}
+    )
     assert "from step 4" in chief
     assert RunDirectory(tmp_path / "run").read_metrics()[-1]["step"] == 6
     # What the other worker saved beside the chief's checkpoints is gone.
