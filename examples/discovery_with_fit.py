@@ -38,7 +38,9 @@ preset = sa.SlotAttentionAutoEncoder.presets[args.preset]
 images, _ = draw(args.scenes, args.seed)
 test_images, test_labels = draw(320, scenes.held_out_seed(args.seed))
 
-model = sa.SlotAttentionAutoEncoder.from_preset(args.preset, seed=args.seed)
+model = sa.SlotAttentionAutoEncoder.from_preset(
+    args.preset, load_weights=False, seed=args.seed
+)
 schedule = WarmupExponentialDecay(
     preset.learning_rate, preset.warmup_steps, preset.decay_rate, preset.decay_steps
 )

@@ -137,14 +137,18 @@ def test_missing_and_extra_variables_are_named_and_nothing_is_assigned(rng, tmp_
         ),
         (
             "autoencoder",
-            lambda: sa.SlotAttentionAutoEncoder.from_preset("tetrominoes"),
+            lambda: sa.SlotAttentionAutoEncoder.from_preset(
+                "tetrominoes", load_weights=False
+            ),
             r"encoder_cnn/layer_with_weights-0/kernel: \[5, 5, 3, 64\], the model "
             r"needs \[5, 5, 3, 32\]",
         ),
         (
             # A transposed kernel is named by its own order of axes, [.., out, in].
             "autoencoder",
-            lambda: sa.SlotAttentionAutoEncoder.from_preset("multi_dsprites"),
+            lambda: sa.SlotAttentionAutoEncoder.from_preset(
+                "multi_dsprites", load_weights=False
+            ),
             r"decoder_cnn/layer_with_weights-3/kernel: \[5, 5, 64, 64\], the model "
             r"needs \[3, 3, 4, 32\]",
         ),
