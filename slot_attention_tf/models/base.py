@@ -221,6 +221,14 @@ class BaseModel(keras.Model):
             f"Received: mode={mode!r}"
         )
 
+    def _trackable_children(self, save_type="checkpoint", **kwargs):
+        # What tf.train.Checkpoint saves: of itself it leaves out, without a word, the
+        # layers that a layer of Keras 3 keeps in a list.
+        children = super()._trackable_children(save_type, **kwargs)
+        if save_type == "checkpoint":
+            children |= {f"weight_{i}": w for i, w in enumerate(self.weights)}
+        return children
+
     def get_config(self):
         parts = {
             part: keras.saving.serialize_keras_object(getattr(self, part))

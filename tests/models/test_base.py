@@ -196,6 +196,16 @@ def test_a_classifier_works_on_sequences(rng):
     assert predictions.shape == (2, 5, 3, 19)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_checkpoints_of_tensorflow_hold_all_weights(name, tmp_path):
+    model, other = small_model(name), small_model(name)
+    path = tf.train.Checkpoint(network=model).save(tmp_path / "ckpt")
+    status = tf.train.Checkpoint(network=other).restore(path)
+    status.assert_existing_objects_matched()
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_numpy_integers_are_sizes():
     encoder = sa.ConvEncoder((8, 6), filters=(4,))
     model = sa.SlotAttentionClassifier(
