@@ -124,15 +124,17 @@ def _from_saved(model_class, preset, load_weights, overrides):
 
 def _replaced(config, overrides):
     """A model's configuration with arguments replaced, in its layers as well."""
-    return {
-        key: overrides[key]
-        if key in overrides
-        else _replaced(value, {k: v for k, v in overrides.items() if k != "name"})
-        if isinstance(value, dict)
-        else value
-        for key, value in config.items()
-        if key != "build_config"  # It has the old sizes.
-    }
+    in_layers = {key: value for key, value in overrides.items() if key != "name"}
+    replaced = {}
+    for key, value in config.items():
+        if key in overrides:
+            replaced[key] = overrides[key]
+        elif isinstance(value, dict):
+            replaced[key] = _replaced(value, in_layers)
+        else:
+            replaced[key] = value
+    replaced.pop("build_config", None)  # It has the old sizes.
+    return replaced
 
 
 def _find_place(model_class, preset):

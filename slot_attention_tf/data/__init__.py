@@ -1,8 +1,8 @@
 """Datasets: builders for TFDS, input pipelines, scene generators.
 
-Importing this package loads neither TensorFlow nor TensorFlow Datasets, so the generators
-work without them. Where TensorFlow Datasets is imported, before or after, it knows the
-builders: `tfds.load("tetrominoes/synthetic")` works.
+Importing this package loads neither TensorFlow nor TensorFlow Datasets, and the
+generators work without them. Where TensorFlow Datasets is imported, before or after, it
+knows the builders: `tfds.load("tetrominoes/synthetic")` works.
 """
 
 import importlib
