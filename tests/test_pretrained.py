@@ -14,6 +14,7 @@ from slot_attention_tf import pretrained
 from slot_attention_tf.clevr_properties import CATEGORIES, encode_coords
 from slot_attention_tf.data.generators import clevr, scenes, tetrominoes
 from slot_attention_tf.models import find_model
+from slot_attention_tf.models.registry import find_preset
 from slot_attention_tf.training.checkpoints import training_state
 from slot_attention_tf.training.run_directory import RunDirectory
 from tests.conftest import ROOT
@@ -37,10 +38,14 @@ def test_shipped_weights_fit_their_preset_and_say_where_they_come_from(file):
     assert card["steps"] > 0 and card["seed"] >= 0
     entry = find_model(card["task"], card["model_name"])
     assert file == pretrained.card_file(entry.name, card["preset"])
-    name = card["preset"]
-    if name not in entry.model_class.presets or entry.name == "slot_mlp":
-        name = f"{entry.name}/{name}"
-    assert entry.model_class.from_preset(name).weights
+    model_class = entry.model_class
+    (key,) = (
+        key
+        for key in model_class.presets
+        if find_preset(model_class, key) == (entry, card["preset"])
+    )
+    # Weights that do not fit are an error.
+    assert type(model_class.from_preset(key)) is model_class
     if "url" not in card:
         weights = file.with_suffix(".weights.h5").read_bytes()
         assert hashlib.sha256(weights).hexdigest() == card["sha256"]
