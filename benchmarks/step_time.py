@@ -90,9 +90,13 @@ def main(_):
     plain_decoder = PlainDecoder(preset.make_decoder())
     steps = {
         "plain graph": make_step(
-            SlotAttentionAutoEncoder.from_preset(FLAGS.preset, decoder=plain_decoder)
+            SlotAttentionAutoEncoder.from_preset(
+                FLAGS.preset, load_weights=False, decoder=plain_decoder
+            )
         ),
-        "ours": make_step(SlotAttentionAutoEncoder.from_preset(FLAGS.preset)),
+        "ours": make_step(
+            SlotAttentionAutoEncoder.from_preset(FLAGS.preset, load_weights=False)
+        ),
     }
     shape = (FLAGS.batch_size, *preset.resolution, preset.num_channels)
     images = tf.constant(np.random.default_rng(0).uniform(-1, 1, shape), tf.float32)

@@ -3,8 +3,9 @@
     python examples/discovery_with_fit.py
     KERAS_BACKEND=jax python examples/discovery_with_fit.py --preset=tetrominoes
 
-Scenes are generated and held in memory. Under JAX no TensorFlow is needed. Writes
-weights, the training curve and pictures into --output.
+Scenes are generated and held in memory. Under JAX no TensorFlow is needed, and all
+devices of the machine share each batch. Writes weights, the training curve and pictures
+into --output.
 """
 
 import argparse
@@ -34,11 +35,16 @@ def draw(number, seed):
 
 
 keras.utils.set_random_seed(args.seed)
+if keras.backend.backend() == "jax" and len(keras.distribution.list_devices()) > 1:
+    # Before the model is made. The size of every batch must be a multiple of theirs.
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
 preset = sa.SlotAttentionAutoEncoder.presets[args.preset]
 images, _ = draw(args.scenes, args.seed)
 test_images, test_labels = draw(320, scenes.held_out_seed(args.seed))
 
-model = sa.SlotAttentionAutoEncoder.from_preset(args.preset, seed=args.seed)
+model = sa.SlotAttentionAutoEncoder.from_preset(
+    args.preset, load_weights=False, seed=args.seed
+)
 schedule = WarmupExponentialDecay(
     preset.learning_rate, preset.warmup_steps, preset.decay_rate, preset.decay_steps
 )

@@ -1,11 +1,11 @@
 """Fine-tuning with a frozen encoder: from discovery to set prediction.
 
-    make discovery
-    python examples/frozen_encoder.py --model=runs/discovery_0/model.keras
+    python examples/frozen_encoder.py
+    python examples/frozen_encoder.py --model=runs/discovery_0
 
 The encoder that a discovery model learned without labels is kept as it is; a
 classifier on top of it learns to predict position and colour of every piece from few
-labelled images. Without --model the encoder is random.
+labelled images. Without --model it is the trained encoder that comes with the package.
 """
 
 import argparse
@@ -18,7 +18,9 @@ import slot_attention_tf as sa
 from slot_attention_tf.data.generators import scenes, tetrominoes
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--model", default=None, help="a discovery model, *.keras")
+parser.add_argument(
+    "--model", default="tetrominoes_cpu", help="a preset, a run's folder or *.keras"
+)
 parser.add_argument("--output", default="runs/frozen_encoder", type=pathlib.Path)
 parser.add_argument("--scenes", default=512, type=int)
 parser.add_argument("--epochs", default=30, type=int)
@@ -40,11 +42,7 @@ keras.utils.set_random_seed(args.seed)
 images, pieces = draw(args.scenes, args.seed)
 test_data = draw(256, scenes.held_out_seed(args.seed))
 
-if args.model is None:
-    discovery = sa.SlotAttentionAutoEncoder.from_preset("tetrominoes_cpu")
-else:
-    discovery = keras.saving.load_model(args.model)
-encoder = discovery.encoder
+encoder = sa.SlotAttentionAutoEncoder.from_preset(args.model).encoder
 encoder.trainable = False
 model = sa.SlotAttentionClassifier(
     (35, 35),

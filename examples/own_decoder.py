@@ -62,7 +62,10 @@ drawn = scenes.generate_scenes(tetrominoes.draw_scene, args.scenes, args.seed)
 images = np.asarray(sa.preprocess_images(drawn["image"]))
 
 model = sa.SlotAttentionAutoEncoder.from_preset(
-    "tetrominoes_cpu", decoder=BlobDecoder((35, 35)), seed=args.seed
+    "tetrominoes_cpu",
+    load_weights=False,
+    decoder=BlobDecoder((35, 35)),
+    seed=args.seed,
 )
 model.compile(keras.optimizers.Adam(1e-3, global_clipnorm=1.0))
 model.fit(images, batch_size=32, epochs=args.epochs, verbose=2)

@@ -2,7 +2,8 @@
 
 The public names load on first use, so `import slot_attention_tf` is quick and needs no
 TensorFlow under another backend. As soon as Keras is imported too, before or after, all
-classes are registered for `keras.saving.load_model`.
+classes are registered for `keras.saving.load_model`; as soon as TensorFlow Datasets is,
+all datasets are registered for `tfds.load`.
 """
 
 import importlib
@@ -79,15 +80,25 @@ def _register_classes():
         importlib.import_module(f"{__name__}.{room}")
 
 
-class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Registers the classes when somebody imports Keras later."""
+def _register_datasets():
+    """`tfds.load` finds a dataset only if its builder has been imported."""
+    # Where there is no TensorFlow, TensorFlow Datasets can be imported but is empty.
+    if hasattr(sys.modules["tensorflow_datasets"], "core"):
+        importlib.import_module(f"{__name__}.data.builders")
+
+
+class _AfterImport(importlib.abc.MetaPathFinder):
+    """Registers what a package has to know when somebody imports it later."""
+
+    def __init__(self, package, register):
+        self.package, self.register = package, register
 
     def find_spec(self, name, path, target=None):
-        if name != "keras" or self not in sys.meta_path:
+        if name != self.package or self not in sys.meta_path:
             return None
         position = sys.meta_path.index(self)
         sys.meta_path.remove(self)  # Ask the others only.
-        spec = importlib.util.find_spec("keras")
+        spec = importlib.util.find_spec(name)
         # TensorFlow asks where Keras is before it imports it.
         sys.meta_path.insert(position, self)
         if spec is not None:
@@ -96,13 +107,17 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
             def execute_and_register(module):
                 sys.meta_path.remove(self)
                 execute(module)
-                _register_classes()
+                self.register()
 
             spec.loader.exec_module = execute_and_register
         return spec
 
 
-if sys.modules.get("keras") is not None:
-    _register_classes()
-else:
-    sys.meta_path.insert(0, _AfterKeras())
+for _package, _register in (
+    ("keras", _register_classes),
+    ("tensorflow_datasets", _register_datasets),
+):
+    if sys.modules.get(_package) is not None:
+        _register()
+    else:
+        sys.meta_path.insert(0, _AfterImport(_package, _register))

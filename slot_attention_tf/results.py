@@ -3,18 +3,21 @@
     python -m slot_attention_tf.results add runs/discovery_0
     python -m slot_attention_tf.results table
     python -m slot_attention_tf.results readme
+    python -m slot_attention_tf.results ship runs/discovery_0
 
 `add` copies what a finished run says of itself into `results/`: a row with its scores
 (`<task>/<preset>/<model>_<seed>.json`) and its curve (`.jsonl` beside it). `table`
 prints a line for each model and preset, over all seeds. `readme` writes that table
 between the marks in README.md; with `--check` it only says whether they differ. Nothing
-in `results/` is typed by hand.
+in `results/` is typed by hand. `ship` adds a run and puts its weights, with a card that
+says where they come from, into the package, where `from_preset` finds them.
 """
 
 import argparse
 import hashlib
 import json
 import pathlib
+import shutil
 import sys
 
 import numpy as np
@@ -23,6 +26,11 @@ from slot_attention_tf.training.run_directory import RunDirectory
 
 FOLDER = pathlib.Path("results")
 _MARKS = ("<!-- results: begin -->\n", "<!-- results: end -->\n")
+# What the card of weights says of their run.
+_OF_THE_RUN = (
+    *("task", "model_name", "preset", "dataset", "seed", "seconds", "device"),
+    *("versions", "command", "changes"),
+)
 # The scores that a table shows, by task, with the digits that they are printed with.
 SCORES = {
     "discovery": {"fg_ari": 3, "ari": 3, "mbo": 3, "mse": 5},
@@ -81,6 +89,63 @@ def add_run(model_dir, folder=FOLDER):
     curve = "".join(json.dumps(each) + "\n" for each in run.read_metrics())
     path.with_suffix(".jsonl").write_text(curve, "utf-8")
     return path
+
+
+def ship_weights(model_dir, results=FOLDER, weights=None, url=None):
+    """Puts the weights of a finished run into the package, with their card.
+
+    Args:
+        model_dir: The folder of the run.
+        results: The folder of all results, which gets the run's row.
+        weights: The folder for weights and card. Default: that of the package.
+        url: Address to which the weights, which are written into the run's folder, will
+            be uploaded. Default: the weights come with the package.
+
+    Returns:
+        The path of the card.
+
+    Raises:
+        FileNotFoundError: As `add_run`.
+        ValueError: As `add_run`; if the run's model has other sizes than its preset; or
+            if the weights are too large for the package.
+    """
+    import keras
+
+    from slot_attention_tf import pretrained
+    from slot_attention_tf.models import find_model
+
+    path = add_run(model_dir, results)
+    row = json.loads(path.read_text("utf-8"))
+    entry = find_model(row["task"], row["model_name"])
+    preset = entry.presets[row["preset"]]
+    model = keras.saving.load_model(RunDirectory(model_dir).model_file, compile=False)
+    expected = pretrained.build_untrained(entry.model_class, preset, {})
+    if [w.shape for w in model.weights] != [w.shape for w in expected.weights]:
+        raise ValueError(
+            "Weights that ship must fit the preset without further settings. "
+            f"Received: model_dir={model_dir}, made by {row['command']}"
+        )
+    folder = pathlib.Path(weights or pretrained.FOLDER)
+    card = pretrained.card_file(entry.name, row["preset"], folder)
+    file = pathlib.Path(model_dir) / card.with_suffix(".weights.h5").name
+    model.save_weights(file)
+    if url is None and file.stat().st_size > pretrained.LARGEST:
+        raise ValueError(
+            f"The package takes no weights of more than {pretrained.LARGEST:,} bytes: "
+            f"upload {file}, and give the file's address as --url. "
+            f"Received: {file.stat().st_size:,} bytes"
+        )
+    content = {key: row[key] for key in _OF_THE_RUN}
+    content["steps"] = row["evaluation"]["step"]
+    content["scores"] = row["evaluation"]
+    content["row"] = path.relative_to(results).as_posix()
+    content["sha256"] = _sha256(file)
+    if url is None:
+        shutil.move(file, folder / file.name)
+    else:
+        content["url"] = url
+    card.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    return card
 
 
 def read_rows(folder=FOLDER):
@@ -208,26 +273,30 @@ def main(arguments=None):
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", help="copy the rows of finished runs")
     add.add_argument("model_dir", nargs="+")
+    ship = commands.add_parser("ship", help="put a run's weights into the package")
+    ship.add_argument("model_dir")
+    ship.add_argument("--url", help="address of weights too large for the package")
     commands.add_parser("table", help="print the tables")
     readme = commands.add_parser("readme", help="write the tables into README.md")
     readme.add_argument("--readme", default="README.md")
     readme.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args(arguments)
-    if options.command == "add":
-        for model_dir in options.model_dir:
-            try:
-                print(add_run(model_dir, options.results))
-            except (FileNotFoundError, ValueError) as error:
-                sys.exit(f"{type(error).__name__}: {error}")
-        return
     rows = read_rows(options.results)
-    if options.command == "table":
-        print(table(rows))
-    elif not update_readme(options.readme, rows, options.check) and options.check:
-        sys.exit(
-            f"{options.readme} and {options.results} differ: run "
-            "python -m slot_attention_tf.results readme"
-        )
+    try:
+        if options.command == "add":
+            for model_dir in options.model_dir:
+                print(add_run(model_dir, options.results))
+        elif options.command == "ship":
+            print(ship_weights(options.model_dir, options.results, url=options.url))
+        elif options.command == "table":
+            print(table(rows))
+        elif not update_readme(options.readme, rows, options.check) and options.check:
+            raise ValueError(
+                f"{options.readme} and {options.results} differ: run "
+                "python -m slot_attention_tf.results readme"
+            )
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The scripts of `examples/`, run as a user runs them, at tiny sizes."""
 
+import json
 import runpy
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 import slot_attention_tf as sa
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_fresh
 
 
 @pytest.fixture
@@ -45,6 +46,31 @@ def test_discovery_with_fit(run_example, tmp_path):
     for name in ("curve.png", "slots.png"):
         assert (tmp_path / name).stat().st_size > 5000
     assert keras.saving.load_model(tmp_path / "model.keras").num_slots == 4
+
+
+TWO_DEVICES = """
+import json, runpy, sys
+sys.modules["tensorflow"] = None
+sys.argv = ["x", "--scenes=64", "--steps=2", "--output={output}"]
+names = runpy.run_path("examples/discovery_with_fit.py", run_name="__main__")
+devices = names["model"].trainable_weights[0].value.sharding.device_set
+print(json.dumps([len(devices), [row["loss"] for row in names["rows"]]]))
+"""
+
+
+@pytest.mark.slow
+def test_discovery_with_fit_shares_batches_among_the_devices_of_jax(tmp_path):
+    pytest.importorskip("jax")
+    results = []
+    for count in (1, 2):
+        output = run_fresh(
+            TWO_DEVICES.format(output=tmp_path),
+            KERAS_BACKEND="jax",
+            XLA_FLAGS=f"--xla_force_host_platform_device_count={count}",
+        )
+        results.append(json.loads(output.splitlines()[-1]))
+    assert [devices for devices, _ in results] == [1, 2]
+    np.testing.assert_allclose(results[1][1], results[0][1], rtol=1e-4)
 
 
 def test_set_of_vectors(run_example):

@@ -54,6 +54,36 @@ def test_saved_models_load_in_any_order_of_imports(order, saved, run_python):
     assert output.split() == ["SlotAttentionClassifier"]
 
 
+DATASET_ORDERS = {
+    "package_first": "import slot_attention_tf\nimport tensorflow_datasets as tfds",
+    "datasets_first": "import tensorflow_datasets as tfds\nimport slot_attention_tf",
+    "keras_between": "import slot_attention_tf.data\nimport tensorflow as tf\n"
+    "import keras\nimport tensorflow_datasets as tfds",
+}
+LOAD_DATASET = """
+config = tfds.builder_cls("tetrominoes").builder_configs["synthetic"]
+config.num_train, config.num_test = 3, 1
+dataset = tfds.load("tetrominoes/synthetic", split="train", data_dir={path!r})
+print(len(dataset), "clevr_with_masks" in tfds.list_builders())
+"""
+
+
+@pytest.mark.parametrize("order", DATASET_ORDERS)
+def test_datasets_load_in_any_order_of_imports(order, run_python, tmp_path):
+    code = DATASET_ORDERS[order] + LOAD_DATASET.format(path=str(tmp_path))
+    assert run_python(code).split() == ["3", "True"]
+
+
+def test_registering_datasets_imports_no_tensorflow(run_python):
+    code = """
+import sys, slot_attention_tf.data
+assert "tensorflow_datasets" not in sys.modules
+import tensorflow_datasets
+print({"keras", "tensorflow"} & set(sys.modules))
+"""
+    assert run_python(code).strip() == "set()"
+
+
 def test_importing_the_package_imports_neither_keras_nor_tensorflow(run_python):
     code = """
 import sys, slot_attention_tf

@@ -69,7 +69,7 @@ def test_presets_are_a_property_of_the_class():
 
 def test_from_preset_takes_the_preset_and_what_replaces_it():
     model = sa.SlotAttentionClassifier.from_preset(
-        "clevr6_properties", num_iterations=5, seed=3
+        "clevr6_properties", load_weights=False, num_iterations=5, seed=3
     )
     assert (model.num_slots, model.num_iterations, model.seed) == (6, 5, 3)
     assert model.resolution == (128, 128)
@@ -104,7 +104,7 @@ def test_position_weights_of_the_loss():
 
 def test_presets_of_the_paper_have_its_sizes():
     models = {
-        name: sa.SlotAttentionAutoEncoder.from_preset(name)
+        name: sa.SlotAttentionAutoEncoder.from_preset(name, load_weights=False)
         for name in ("tetrominoes", "multi_dsprites", "clevr6")
     }
     for name, width in (("tetrominoes", 32), ("multi_dsprites", 32), ("clevr6", 64)):

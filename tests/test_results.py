@@ -1,10 +1,13 @@
 """Results: rows of finished runs, tables over seeds, and what the README says."""
 
+import hashlib
 import json
 
+import numpy as np
 import pytest
 
-from slot_attention_tf import results
+import slot_attention_tf as sa
+from slot_attention_tf import pretrained, results
 from slot_attention_tf.training.run_directory import RunDirectory
 from tests.conftest import ROOT
 
@@ -90,3 +93,57 @@ def test_rows_hold_what_a_reader_asks_for():
         for key in ("command", "device", "versions", "dataset", "weights_sha256"):
             assert row[key], key
         assert row["evaluation"]["num_images"] >= 320 and row["seconds"] > 0
+
+
+def test_weights_of_a_run_ship_with_their_card(tmp_path, monkeypatch):
+    run = finished_run(tmp_path / "run", 0, 0.9)
+    model = sa.SlotAttentionAutoEncoder.from_preset(
+        "tetrominoes_cpu", load_weights=False
+    )
+    model.save(run / "model.keras")
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    path = results.ship_weights(run, tmp_path / "results", weights)
+    assert path == weights / "slot_attention_tetrominoes_cpu.json"
+    file = path.with_suffix(".weights.h5")
+    card = json.loads(path.read_text())
+    assert card["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert card["row"] == "discovery/tetrominoes_cpu/slot_attention_0.json"
+    assert (tmp_path / "results" / card["row"]).exists()
+    assert (card["steps"], card["seconds"]) == (10, 90)
+    assert card["scores"]["fg_ari"] == 0.9 and card["command"]
+    other = sa.SlotAttentionAutoEncoder.from_preset("tetrominoes_cpu")
+    other.load_weights(file)
+    np.testing.assert_array_equal(other.weights[0], model.weights[0])
+    url = "https://example.org/weights.h5"
+    path = results.ship_weights(run, tmp_path / "results", weights, url)
+    assert json.loads(path.read_text())["url"] == url and (run / file.name).exists()
+    monkeypatch.setattr(pretrained, "LARGEST", 1000)
+    with pytest.raises(ValueError, match=r"more than 1,000 bytes: upload .*--url"):
+        results.ship_weights(run, tmp_path / "results", weights)
+    small = sa.SlotAttentionAutoEncoder.from_preset(
+        "tetrominoes_cpu", load_weights=False, slot_size=32
+    )
+    run = finished_run(tmp_path / "small", 1, 0.9)
+    small.save(run / "model.keras")
+    with pytest.raises(ValueError, match="must fit the preset.*Received: model_dir"):
+        results.ship_weights(run, tmp_path / "results", weights)
+
+
+def test_the_command_line(tmp_path, capsys):
+    folder = f"--results={tmp_path / 'results'}"
+    run = finished_run(tmp_path / "run", 0, 0.9)
+    results.main([folder, "add", str(run)])
+    assert "slot_attention_0.json" in capsys.readouterr().out
+    results.main([folder, "table"])
+    assert "| slot_attention | 0 | 0.900 |" in capsys.readouterr().out
+    for command in ("add", "ship"):
+        with pytest.raises(SystemExit, match="FileNotFoundError.* no finished run"):
+            results.main([folder, command, str(tmp_path)])
+    readme = tmp_path / "README.md"
+    readme.write_text("".join(results._MARKS))
+    options = [folder, "readme", f"--readme={readme}"]
+    with pytest.raises(SystemExit, match="results differ: run"):
+        results.main([*options, "--check"])
+    results.main(options)
+    results.main([*options, "--check"])

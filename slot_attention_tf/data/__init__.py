@@ -1,20 +1,11 @@
 """Datasets: builders for TFDS, input pipelines, scene generators.
 
-Importing this package registers the builders, so that
-`tfds.load("tetrominoes/synthetic")` works. It does not load TensorFlow; without
-TensorFlow Datasets, the generators still work.
+Importing this package loads neither TensorFlow nor TensorFlow Datasets, and the
+generators work without them. Where TensorFlow Datasets is imported, before or after, it
+knows the builders: `tfds.load("tetrominoes/synthetic")` works.
 """
 
 import importlib
-
-try:
-    import tensorflow_datasets as _tfds  # noqa: F401
-except ModuleNotFoundError as error:
-    # A broken installation must not pass for a missing one.
-    if error.name not in ("tensorflow_datasets", "tensorflow"):
-        raise
-else:
-    from slot_attention_tf.data import builders  # noqa: F401
 
 _LAZY = {
     "discovery_dataset": "pipelines",

@@ -90,6 +90,7 @@ class ComponentVAE(keras.layers.Layer):
                 strides=2,
                 padding="same",
                 activation="relu",
+                data_format="channels_last",
                 dtype=policy,
                 name=f"encoder_conv_{i}",
             )
@@ -108,11 +109,21 @@ class ComponentVAE(keras.layers.Layer):
     def _make_decoder(self):
         policy = self.dtype_policy
         self.decoder_convs = [
-            keras.layers.Conv2D(filters, 3, dtype=policy, name=f"decoder_conv_{i}")
+            keras.layers.Conv2D(
+                filters,
+                3,
+                data_format="channels_last",
+                dtype=policy,
+                name=f"decoder_conv_{i}",
+            )
             for i, filters in enumerate(self.decoder_filters)
         ]
         self.decoder_output = keras.layers.Conv2D(
-            self.output_channels, 1, dtype=policy, name="decoder_output"
+            self.output_channels,
+            1,
+            data_format="channels_last",
+            dtype=policy,
+            name="decoder_output",
         )
         height, width = (
             side + 2 * len(self.decoder_filters) for side in self.resolution
@@ -175,7 +186,12 @@ class ComponentVAE(keras.layers.Layer):
         taps = ops.sum(kernel[:, :, : self.latent_size], axis=(0, 1))  # [L, filters]
         latents = ops.matmul(ops.cast(latents, self.compute_dtype), taps)
         grid = ops.convert_to_tensor(self.grid, dtype=self.compute_dtype)
-        position = ops.conv(grid, kernel[:, :, self.latent_size :], padding="valid")
+        position = ops.conv(
+            grid,
+            kernel[:, :, self.latent_size :],
+            padding="valid",
+            data_format="channels_last",
+        )
         position = position + ops.cast(conv.bias, self.compute_dtype)
         return latents[:, np.newaxis, np.newaxis] + position
 

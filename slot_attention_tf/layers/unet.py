@@ -48,7 +48,11 @@ class UNet(keras.layers.Layer):
         self.down_convs, self.down_norms = self._blocks("down", self.filters)
         self.up_convs, self.up_norms = self._blocks("up", up_filters)
         self.output_conv = keras.layers.Conv2D(
-            1, 1, dtype=self.dtype_policy, name="output_conv"
+            1,
+            1,
+            data_format="channels_last",
+            dtype=self.dtype_policy,
+            name="output_conv",
         )
 
     def _blocks(self, name, filters):
@@ -60,6 +64,7 @@ class UNet(keras.layers.Layer):
                 3,
                 padding="same",
                 use_bias=False,
+                data_format="channels_last",
                 dtype=policy,
                 name=f"{name}_conv_{i}",
             )

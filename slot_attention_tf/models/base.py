@@ -1,6 +1,7 @@
 """What every model of the package can do: one loss, named outputs, presets."""
 
-import dataclasses
+import shutil
+import tempfile
 import warnings
 
 import keras
@@ -8,7 +9,11 @@ import numpy as np
 from keras import ops
 
 from slot_attention_tf.models.registry import presets_of
-from slot_attention_tf.pretrained import load_weights
+from slot_attention_tf.pretrained import (
+    check_kind,
+    check_not_a_run,
+    make_model,
+)
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
@@ -216,6 +221,14 @@ class BaseModel(keras.Model):
             f"Received: mode={mode!r}"
         )
 
+    def _trackable_children(self, save_type="checkpoint", **kwargs):
+        # What tf.train.Checkpoint saves: of itself it leaves out, without a word, the
+        # layers that a layer of Keras 3 keeps in a list.
+        children = super()._trackable_children(save_type, **kwargs)
+        if save_type == "checkpoint":
+            children |= {f"weight_{i}": w for i, w in enumerate(self.weights)}
+        return children
+
     def get_config(self):
         parts = {
             part: keras.saving.serialize_keras_object(getattr(self, part))
@@ -250,35 +263,82 @@ class BaseModel(keras.Model):
         return presets_of(cls)
 
     @classmethod
-    def from_preset(cls, name, weights=None, **kwargs):
-        """Builds the model of a preset.
+    def from_preset(cls, preset, load_weights=True, **overrides):
+        """Makes the model of a preset, with trained weights.
 
         Args:
-            name: String, a key of `presets`.
-            weights: Optional path of a file `*.keras` or `*.weights.h5` to fill the
-                model from, or the name of weights that come with the package:
-                `"synthetic"`, trained on generated scenes. Default: untrained.
-            **kwargs: Fields of the preset, such as `num_slots`, and arguments of the
-                constructor, such as `seed` or `encoder`, that replace the preset's.
+            preset: String or path, one of:
+
+                - a key of `presets`: weights that come with the package are loaded,
+                  and without any the model is untrained, which a warning says;
+                - the folder of a training run, for its `model.keras` or, of a run that
+                  is not finished, its newest checkpoint;
+                - a folder written by `save_to_preset`, or `"hf://user/name"` for such
+                  a folder on the Hugging Face Hub;
+                - a file `*.keras`, written by `save`.
+            load_weights: Boolean, `False` for an untrained model.
+            **overrides: Arguments of the constructor, such as `num_slots`, that replace
+                those of the preset; for a key of `presets` also fields of the preset,
+                such as `learning_rate`. What the weights depend on, such as
+                `slot_size`, can be replaced without loading weights only.
 
         Returns:
-            The model.
+            The model, not compiled. `keras.saving.load_model` also restores the
+            optimizer.
 
         Raises:
-            ValueError: If there is no such preset or are no such weights, or the
-                weights are of another architecture.
-            FileNotFoundError: If `weights` is a path and nothing is there.
+            ValueError: If there is no such preset, it is of another model, or its
+                weights do not fit the overrides.
+            FileNotFoundError: If there is no such file, or a run has no weights yet.
+            ImportError: If `huggingface_hub` is needed and not installed.
+
+        Example:
+
+        >>> model = SlotAttentionAutoEncoder.from_preset("tetrominoes_cpu")
+        >>> model.num_slots
+        4
         """
-        presets = cls.presets
-        if name not in presets:
+        return make_model(cls, preset, load_weights, overrides)
+
+    def save_to_preset(self, folder):
+        """Writes the model into a folder that `from_preset` reads.
+
+        This is Keras's own directory format, as of `save(folder, zipped=False)`:
+        `config.json`, `metadata.json` and `model.weights.h5`.
+        `keras.saving.load_model(folder)` reads it too.
+
+        To share the model on the Hugging Face Hub, `pip install huggingface_hub`, then:
+
+        ```python
+        from huggingface_hub import HfApi
+
+        model.save_to_preset("my_model")
+        HfApi().create_repo("user/my_model", exist_ok=True)
+        HfApi().upload_folder(repo_id="user/my_model", folder_path="my_model")
+
+        model = SlotAttentionAutoEncoder.from_preset("hf://user/my_model")
+        ```
+
+        Args:
+            folder: Path, made if need be; a model that is there is replaced.
+
+        Raises:
+            ValueError: If the folder holds a training run, which this would destroy.
+        """
+        check_not_a_run(folder)
+        with tempfile.TemporaryDirectory() as new:
+            # Keras does not write over a folder of its own.
+            self.save(new, zipped=False)
+            shutil.copytree(new, folder, dirs_exist_ok=True)
+
+    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
+        """As `keras.Model.load_weights`; says in words what does not fit."""
+        check_kind(filepath)
+        try:
+            super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
+        except ValueError as error:
             raise ValueError(
-                f"Unknown preset. Known: {', '.join(sorted(presets))}. "
-                f"Received: name={name!r}"
-            )
-        fields = {field.name for field in dataclasses.fields(presets[name])}
-        settings = {key: kwargs.pop(key) for key in fields & kwargs.keys()}
-        preset = dataclasses.replace(presets[name], **settings)
-        model = cls(**{**preset.model_arguments(kwargs.get("dtype")), **kwargs})
-        if weights is not None:
-            load_weights(model, name, weights)
-        return model
+                f"The weights do not fit this {type(self).__name__}: they are of "
+                "another model, or of one with other sizes. "
+                f"Received: filepath={str(filepath)!r} ({error})"
+            ) from error

@@ -32,6 +32,7 @@ class IODINEDecoder(keras.layers.Layer):
             kernel_size[-1],
             padding="same",
             kernel_initializer=linear_initializer(),
+            data_format="channels_last",
             dtype=policy,
             name="output_conv",
         )
@@ -209,6 +210,7 @@ def convolutions(filters, kernel_size, strides, policy):
             padding="same",
             activation="elu",
             kernel_initializer=linear_initializer(),
+            data_format="channels_last",
             dtype=policy,
             name=f"conv_{i}",
         )

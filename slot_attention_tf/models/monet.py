@@ -91,7 +91,7 @@ class MONet(BaseModel):
 
     Example:
 
-    >>> model = MONet.from_preset("tetrominoes")
+    >>> model = MONet.from_preset("tetrominoes", load_weights=False)
     >>> recon_combined, recons, masks, slots = model(np.zeros((2, 35, 35, 3)))
     >>> tuple(masks.shape)
     (2, 4, 35, 35, 1)

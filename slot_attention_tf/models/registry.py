@@ -55,9 +55,19 @@ def presets_of(model_class):
     and with Slot MLP. The presets of all but the first have the model's name in front:
     `"slot_mlp/tetrominoes"`.
     """
-    presets = {}
+    found = _entries_of(model_class)
+    return {key: entry.presets[name] for key, (entry, name) in found.items()}
+
+
+def find_preset(model_class, key):
+    """Returns the `ModelEntry` and the name in it of a key of `presets_of`."""
+    return _entries_of(model_class)[key]
+
+
+def _entries_of(model_class):
+    found = {}
     for entry in _MODELS.values():
         if entry.model_class is model_class:
-            for name, preset in entry.presets.items():
-                presets[f"{entry.name}/{name}" if name in presets else name] = preset
-    return presets
+            for name in entry.presets:
+                found[f"{entry.name}/{name}" if name in found else name] = entry, name
+    return found

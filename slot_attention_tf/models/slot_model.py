@@ -90,6 +90,18 @@ class SlotModel(BaseModel):
         )
         return outputs if return_attention else (outputs, None)
 
+    def _lookup_dependency(self, name, *args, **kwargs):
+        # TensorFlow asks for each part of a checkpoint that it restores, and passes
+        # over parts that are not there without a word.
+        if name in ("layer_with_weights-0", "encoder_cnn"):
+            raise ValueError(
+                "The checkpoint is one of the reference release, which "
+                "tf.train.Checkpoint cannot restore into this model: use "
+                "slot_attention_tf.load_reference_checkpoint(model, path). "
+                f"Received: a part named {name!r} for {type(self).__name__}"
+            )
+        return super()._lookup_dependency(name, *args, **kwargs)
+
     def noise_shape(self, num_slots=None, num_iterations=None):
         initializer = getattr(self.slot_attention, "slot_initializer", None)
         if (

@@ -1,6 +1,7 @@
 """Tests of how a public file is found, run as a user runs them."""
 
 import functools
+import hashlib
 import http.server
 import os
 import subprocess
@@ -10,9 +11,15 @@ import time
 
 import public_records
 import pytest
+import tensorflow_datasets as tfds
 from public_records import assert_same_scenes, load, serialize_scene
 
 from slot_attention_tf.data import records
+from slot_attention_tf.data.builders import (
+    MultiDSprites,
+    MultiDSpritesConfig,
+    SceneBuilder,
+)
 from slot_attention_tf.data.generators import multi_dsprites, scenes
 from slot_attention_tf.data.prepare import open_prepared, prepare
 
@@ -115,3 +122,49 @@ def test_a_file_that_the_server_does_not_have_is_an_error(tmp_path, bucket):
     bucket.mkdir()
     with pytest.raises(ConnectionError, match=r"_grayscale.tfrecords: HTTP Error 404"):
         prepare(NAME, tmp_path / "data", **OPTIONS)
+
+
+def test_every_public_file_is_named_in_the_list_of_checksums():
+    listed = MultiDSprites._checksums_path.read_text().splitlines()
+    listed = {line.split("\t")[0].removeprefix("# ") for line in listed}
+    real = [
+        (cls, config)
+        for cls in SceneBuilder.__subclasses__()
+        for config in cls.BUILDER_CONFIGS
+        if config.source == "real"
+    ]
+    for cls, config in real:
+        for file in cls(config=config)._real_splits():
+            assert records.BASE_URL + file in listed
+    assert len(real) >= 4
+
+
+def test_checksums_are_noted_and_compared(tmp_path, bucket, monkeypatch):
+    path = bucket / "multi_dsprites" / FILE
+    write_public_file(path)
+    noted = tmp_path / "checksums.tsv"
+    noted.write_text("# As in the package.\n")
+    monkeypatch.setattr(MultiDSprites, "_checksums_path", noted)
+    config = MultiDSpritesConfig(name="few", **OPTIONS)
+    builder = MultiDSprites(config=config, data_dir=tmp_path / "data")
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(register_checksums=True)
+    )
+    url, size, sha256, *_ = noted.read_text().split("\t")
+    assert url == records.BASE_URL + f"multi_dsprites/{FILE}"
+    content = path.read_bytes()
+    assert (int(size), sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    # Another file at the same address.
+    path.write_bytes(content + b"more")
+    known = tfds.core.download.checksums.load_url_infos(noted)
+    monkeypatch.setattr(MultiDSprites, "url_infos", known)
+    builder = MultiDSprites(config=config, data_dir=tmp_path / "other")
+    with pytest.raises(Exception, match="has wrong checksum"):
+        builder.download_and_prepare()
+
+
+@pytest.mark.parametrize("cls", SceneBuilder.__subclasses__())
+def test_every_builder_cites_its_source(cls, tmp_path):
+    info = cls(data_dir=tmp_path).info
+    assert info.citation.startswith("@") and "year={20" in info.citation
+    assert info.homepage.startswith("https://") and info.description

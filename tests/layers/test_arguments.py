@@ -105,28 +105,6 @@ def test_a_functional_model_keeps_an_integer_of_numpy(tmp_path):
     assert model(np.zeros((2, 10, 5))).shape == (2, 5, 8)
 
 
-def test_channels_first_as_the_default_of_keras_changes_nothing(run_python):
-    output = run_python(
-        """
-import keras, numpy as np
-from tests.layers.test_arguments import LAYERS
-
-for name, (make, shape, kwargs) in LAYERS.items():
-    inputs = np.random.default_rng(0).normal(size=shape).astype("float32")
-    outputs = []
-    for data_format in ("channels_last", "channels_first"):
-        keras.config.set_image_data_format(data_format)
-        keras.utils.set_random_seed(0)
-        symbolic = keras.Input(shape[1:])
-        model = keras.Model(symbolic, make()(symbolic, **kwargs))
-        outputs.append(np.array(model(inputs)))
-    np.testing.assert_array_equal(*outputs)
-    print(name)
-"""
-    )
-    assert output.split() == list(LAYERS)
-
-
 # SlotInitializer has no layer that Keras quantizes.
 @pytest.mark.parametrize("name", CHECKED)
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a .quantize")

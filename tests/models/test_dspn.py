@@ -154,7 +154,9 @@ def test_permuting_the_start_permutes_the_predictions(differentiation, rng):
 
 @MODES
 def test_the_inner_loss_falls_at_random_initialisation(differentiation, rng):
-    model = sa.DSPN.from_preset("clevr_cpu", differentiation=differentiation)
+    model = sa.DSPN.from_preset(
+        "clevr_cpu", load_weights=False, differentiation=differentiation
+    )
     batch = rng.uniform(-1, 1, [4, 64, 64, 3]).astype("float32")
     losses = array(model.inner_losses(batch, num_iterations=8))
     assert losses.shape == (4, 9)
@@ -284,19 +286,23 @@ def test_presets(differentiation):
     assert entry.model_class is sa.DSPN
     assert set(sa.DSPN.presets) == {"clevr10", "clevr6_properties", "clevr_cpu"}
     for name, preset in entry.presets.items():
-        model = sa.DSPN.from_preset(name, differentiation=differentiation)
+        model = sa.DSPN.from_preset(
+            name, load_weights=False, differentiation=differentiation
+        )
         assert model.resolution == preset.resolution
         assert model.num_slots == preset.max_num_objects
         assert model.differentiation == differentiation
         json.dumps(model.get_config())
-    model = sa.DSPN.from_preset("clevr10", differentiation=differentiation)
+    model = sa.DSPN.from_preset(
+        "clevr10", load_weights=False, differentiation=differentiation
+    )
     if differentiation == "unrolled":
         assert model.set_encoder.count_params() == 293_376
         assert model.start_set.shape == (10, 19)  # 190 weights.
     else:
         assert model.set_encoder.count_params() == 278_016
     # Same encoder as the classifier's, but for the stride, and 8x8 positions.
-    classifier = sa.SlotAttentionClassifier.from_preset("clevr10")
+    classifier = sa.SlotAttentionClassifier.from_preset("clevr10", load_weights=False)
     for encoder in (model.encoder, sa.DSPN((128, 128), 10).encoder):
         assert encoder.count_params() == classifier.encoder.count_params()
         assert encoder.feature_resolution == (8, 8)

@@ -241,7 +241,7 @@ def test_half_precision_bears_sure_masks(images):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets(name):
     preset = PRESETS[name]
-    model = MONet.from_preset(name, num_slots=9, beta=2.0)
+    model = MONet.from_preset(name, load_weights=False, num_slots=9, beta=2.0)
     assert (model.resolution, model.num_slots) == (preset.resolution, 9)
     assert (model.beta, model.foreground_sigma) == (2.0, preset.foreground_sigma)
     default = MONet(preset.resolution, 9)

@@ -86,6 +86,14 @@ def test_folder_means_its_last_checkpoint(rng, tmp_path):
 
 def test_network_is_found_where_a_real_tf_checkpoint_holds_it(rng, tmp_path):
     values = release.random_values(rng, "classifier")
+    root = as_modules(values)
+    path = tf.train.Checkpoint(model=root, step=tf.Variable(3)).save(tmp_path / "c")
+    model = load_reference_checkpoint(small_classifier(), path)
+    assert_same_outputs(model, values, rng, num_slots=3, iterations=2)
+
+
+def as_modules(values):
+    """Objects of TensorFlow whose checkpoint has the names of `values`."""
     root = tf.Module()
     for name, value in values.items():
         module = root
@@ -95,8 +103,28 @@ def test_network_is_found_where_a_real_tf_checkpoint_holds_it(rng, tmp_path):
                 setattr(module, part, tf.Module())
             module = getattr(module, part)
         setattr(module, variable, tf.Variable(value))
-    path = tf.train.Checkpoint(model=root, step=tf.Variable(3)).save(tmp_path / "c")
-    model = load_reference_checkpoint(small_classifier(), path)
+    return root
+
+
+@pytest.mark.parametrize("prefix", ["", "layer_with_weights-0/"])
+@pytest.mark.parametrize("kind", MODELS)
+def test_restoring_it_as_the_release_does_names_the_function(
+    rng, tmp_path, kind, prefix
+):
+    values = release.random_values(rng, kind)
+    network = as_modules({prefix + name: value for name, value in values.items()})
+    step = tf.Variable(0, dtype=tf.int64)
+    saved = tf.train.Checkpoint(network=network, global_step=step)
+    path = saved.save(tmp_path / "ckpt")
+    model = MODELS[kind]()
+    checkpoint = tf.train.Checkpoint(network=model, global_step=step)
+    with pytest.raises(ValueError, match=r"load_reference_checkpoint\(model, path\)"):
+        checkpoint.restore(path)
+    # Or with a manager, as the release writes it.
+    manager = tf.train.CheckpointManager(checkpoint, str(tmp_path), max_to_keep=5)
+    with pytest.raises(ValueError, match="load_reference_checkpoint"):
+        checkpoint.restore(manager.latest_checkpoint).expect_partial()
+    load_reference_checkpoint(model, path)
     assert_same_outputs(model, values, rng, num_slots=3, iterations=2)
 
 
@@ -137,14 +165,18 @@ def test_missing_and_extra_variables_are_named_and_nothing_is_assigned(rng, tmp_
         ),
         (
             "autoencoder",
-            lambda: sa.SlotAttentionAutoEncoder.from_preset("tetrominoes"),
+            lambda: sa.SlotAttentionAutoEncoder.from_preset(
+                "tetrominoes", load_weights=False
+            ),
             r"encoder_cnn/layer_with_weights-0/kernel: \[5, 5, 3, 64\], the model "
             r"needs \[5, 5, 3, 32\]",
         ),
         (
             # A transposed kernel is named by its own order of axes, [.., out, in].
             "autoencoder",
-            lambda: sa.SlotAttentionAutoEncoder.from_preset("multi_dsprites"),
+            lambda: sa.SlotAttentionAutoEncoder.from_preset(
+                "multi_dsprites", load_weights=False
+            ),
             r"decoder_cnn/layer_with_weights-3/kernel: \[5, 5, 64, 64\], the model "
             r"needs \[3, 3, 4, 32\]",
         ),

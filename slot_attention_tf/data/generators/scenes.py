@@ -187,11 +187,8 @@ def _draw_in_processes(task):
 
 
 def _start_worker(index, task):
-    # A worker draws, so it can do without TensorFlow Datasets and its import time.
     program = (
-        f"import sys; sys.path[:] = {sys.path!r}; "
-        "sys.modules['tensorflow_datasets'] = None; "
-        f"from {__name__} import _work; _work()"
+        f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import _work; _work()"
     )
     worker = subprocess.Popen(
         [sys.executable, "-c", program],
