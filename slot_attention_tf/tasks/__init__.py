@@ -4,9 +4,11 @@ A new task is one file here, a subclass of `Task` in `TASKS`. Tasks know no mode
 name: the registry in `slot_attention_tf.models` does.
 """
 
+from slot_attention_tf.models.registry import task_name_of
 from slot_attention_tf.tasks.discovery import Discovery
 from slot_attention_tf.tasks.set_prediction import SetPrediction
 from slot_attention_tf.tasks.task import Task
+from slot_attention_tf.tasks.validation_scores import ValidationScores
 
 TASKS = {task.name: task for task in (Discovery(), SetPrediction())}
 
@@ -20,6 +22,11 @@ def find_task(name):
     if name not in TASKS:
         raise ValueError(f"The tasks are {', '.join(TASKS)}. Received: task={name!r}")
     return TASKS[name]
+
+
+def task_of(model):
+    """Returns the `Task` that a model is trained on; see `task_name_of`."""
+    return find_task(task_name_of(model))
 
 
 def train(task, model="slot_attention", preset=None, callbacks=None, **settings):
@@ -62,4 +69,4 @@ def train(task, model="slot_attention", preset=None, callbacks=None, **settings)
     return run_task(find_task(task), model, preset, settings, callbacks)
 
 
-__all__ = ["TASKS", "Task", "find_task", "train"]
+__all__ = ["TASKS", "Task", "ValidationScores", "find_task", "task_of", "train"]

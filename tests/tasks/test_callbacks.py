@@ -1,4 +1,4 @@
-"""Callbacks and averaged weights in whole runs, and callbacks of `fit`."""
+"""Callbacks and averaged weights in whole runs."""
 
 import functools
 
