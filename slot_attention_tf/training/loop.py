@@ -140,51 +140,60 @@ class Trainer:
         if self.run.writable:
             self.run.truncate_metrics(step)
         batches = self._distribute(make_dataset, step)
-        start = time.monotonic() - float(self.seconds.numpy())
+        self._start = time.monotonic() - float(self.seconds.numpy())
+        self._losses = []
         observers = (callbacks, self.model, self.optimizer, settings, step)
         with (
             Progress(self.run, settings, first_step=step) as progress,
             LoopCallbacks(*observers) as observed,
             StopSignals() as stop,
         ):
-            losses = []
             stopped = False
             while step < settings.num_train_steps and not stopped:
                 observed.step_begins()
-                losses.append(self._train_step(next(batches)))
+                self._losses.append(self._train_step(next(batches)))
                 step += 1
-                progress.advance()
-                last = step == settings.num_train_steps
-                stopped = self._should_stop(stop, observed, step)
-                evaluates = last or step % settings.eval_interval == 0
-                saves = last or stopped or step % settings.checkpoint_interval == 0
-                row = {}
-                if saves or evaluates or step % settings.log_interval == 0:
-                    row = self._log(progress, losses, step, start)
-                observed.step_ends(row)
-                if saves:
-                    self._save(step)
-                if evaluates:
-                    with progress.paused():
-                        scores = on_evaluation(step, progress)
-                        progress.log_values(step, scores)
-                        observed.evaluated(row, scores)
-                if not stopped and self._should_stop(stop, observed, step):
-                    stopped = True  # By a callback, or a signal just now.
-                    self._log(progress, losses, step, start)
-                    if not saves:
-                        self._save(step)
+                stopped = self._after_step(
+                    step, on_evaluation, progress, observed, stop
+                )
         if self._own_folder is not None:
             shutil.rmtree(self._own_folder, ignore_errors=True)
         return step == settings.num_train_steps or observed.ask_to_stop
 
-    def _log(self, progress, losses, step, start):
-        """Logs the mean of `losses` and empties the list; returns the logged row."""
-        if not losses:
+    def _after_step(self, step, on_evaluation, progress, observed, stop):
+        """Logs, saves and evaluates when it is time; returns whether to stop."""
+        settings = self.settings
+        last = step == settings.num_train_steps
+        stopped = self._should_stop(stop, observed, step)
+        evaluates = last or step % settings.eval_interval == 0
+        saves = last or stopped or step % settings.checkpoint_interval == 0
+        row = {}
+        if saves or evaluates or step % settings.log_interval == 0:
+            row = self._log(progress, step)
+        progress.advance()
+        observed.step_ends(row)
+        if saves:
+            self._save(step)
+        if evaluates:
+            with progress.paused():
+                scores = on_evaluation(step, progress)
+                progress.log_values(step, scores)
+                observed.evaluated(row, scores)
+        if stopped or not self._should_stop(stop, observed, step):
+            return stopped
+        # A callback asks for it, or a signal came during the evaluation.
+        self._log(progress, step)
+        if not saves:
+            self._save(step)
+        return True
+
+    def _log(self, progress, step):
+        """Logs the mean of the losses since the last call; returns the row, or {}."""
+        if not self._losses:
             return {}
-        loss = self._mean_loss(losses, step)
-        losses.clear()
-        self.seconds.assign(time.monotonic() - start)
+        loss = self._mean_loss(self._losses, step)
+        self._losses = []
+        self.seconds.assign(time.monotonic() - self._start)
         return progress.log(step, loss, self._rate(), float(self.seconds.numpy()))
 
     def _distribute(self, make_dataset, step):

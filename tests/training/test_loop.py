@@ -335,3 +335,12 @@ with strategy.scope():
     output = run_python(code)
     assert "3 replicas: --batch_size must be a multiple" in output
     assert "Received: batch_size=4" in output
+
+
+def test_a_terminal_shows_a_bar_and_a_file_gets_lines(tmp_path, monkeypatch, capsys):
+    train(tmp_path / "file", 4)
+    assert "Step 4/4  loss" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    train(tmp_path / "terminal", 4)
+    output = capsys.readouterr().out
+    assert "Step" not in output and "4/4 [" in output and "loss " in output
