@@ -56,6 +56,7 @@ _HOME = {
     "preprocess_images": "data.images",
     "export_saved_model": "export",
     "train": "tasks",
+    "ValidationScores": "tasks",
 }
 _REGISTERED = ("layers", "losses", "metrics", "models")
 

@@ -47,6 +47,7 @@ from slot_attention_tf.reference.data import (
     build_clevr_iterator as build_clevr_iterator,
 )
 from slot_attention_tf.reference.data import preprocess_clevr as preprocess_clevr
+from slot_attention_tf.tasks import ValidationScores as ValidationScores
 from slot_attention_tf.tasks import train as train
 
 __version__: str

@@ -43,6 +43,10 @@ class Preset:
     decay_rate: float = setting("Factor of the exponential decay.", 0.5)
     decay_steps: int = setting("Steps that decay by that factor.")
     clip_norm: float | None = setting("Global norm to clip gradients to.", None)
+    ema: float | None = setting(
+        "Evaluate and save an average of the weights with this momentum, like 0.999.",
+        None,
+    )
 
     def __post_init__(self):
         description = inspect.cleandoc(self.description)

@@ -76,6 +76,26 @@ def run_script(monkeypatch):
     _forget_flags()
 
 
+@pytest.fixture
+def run_installed(monkeypatch):
+    """Runs `COMMAND WORDS... --name=value ...` in this process; returns its status.
+
+    COMMAND is the function that an entry point of `pyproject.toml` names.
+    """
+
+    def run(command, *words, **options):
+        _forget_flags()
+        given = [f"--{name}={value}" for name, value in options.items()]
+        words = [str(word) for word in words]
+        monkeypatch.setattr(sys, "argv", [str(ROOT / "command"), *words, *given])
+        with pytest.raises(SystemExit) as stop:
+            command()
+        return stop.value.code
+
+    yield run
+    _forget_flags()
+
+
 def _forget_flags():
     """Removes the flags of scripts: several define the same names."""
     for name in list(flags.FLAGS):

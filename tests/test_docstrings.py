@@ -19,7 +19,11 @@ ROOMS = [
     "slot_attention_tf.models",
 ]
 # Single modules whose examples run.
-MODULES = ["slot_attention_tf.clevr_properties", "slot_attention_tf.data.images"]
+MODULES = [
+    "slot_attention_tf.clevr_properties",
+    "slot_attention_tf.data.images",
+    "slot_attention_tf.tasks.validation_scores",
+]
 
 
 def modules():

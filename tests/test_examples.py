@@ -7,7 +7,6 @@ import sys
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 import slot_attention_tf as sa
 from tests.conftest import ROOT, run_fresh
@@ -119,53 +118,3 @@ def test_frozen_encoder_stays_as_it_was(run_example, tmp_path, discovery_model):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for old, new in zip(before, loaded.encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
-
-
-def test_photos_become_masks_of_their_size(run_example, tmp_path, rng, discovery_model):
-    model = tmp_path / "model.keras"
-    discovery_model.save(model)
-    photos, masks = tmp_path / "photos", tmp_path / "masks"
-    photos.mkdir()
-    sizes = {"a.png": (60, 40), "b.JPG": (20, 35), "c.jpg": (35, 35)}
-    for name, (width, height) in sizes.items():
-        pixels = rng.integers(0, 256, size=(height, width, 3), dtype="uint8")
-        Image.fromarray(pixels).save(photos / name)
-    (photos / "broken.png").write_text("no photo")
-    (photos / "notes.txt").write_text("no photo")
-    _, output = run_example("segment_photos", photos, masks, f"--model={model}")
-    assert "Left out" in output and "broken.png" in output
-    written = {file.name for file in masks.iterdir()}
-    assert len(written) == 3 * (1 + 4) and "b_slot_3.png" in written
-    for name, size in sizes.items():
-        stem = name.split(".")[0]
-        segmentation = Image.open(masks / f"{stem}_segmentation.png")
-        slots = [Image.open(masks / f"{stem}_slot_{k}.png") for k in range(4)]
-        assert segmentation.mode == "P"
-        assert {image.size for image in (segmentation, *slots)} == {size}
-        soft = np.stack([np.asarray(image) for image in slots]).astype(int)
-        # They sum to one, and the segmentation names the largest, up to rounding.
-        assert np.abs(soft.sum(axis=0) - 255).max() <= 2
-        chosen = np.take_along_axis(soft, np.asarray(segmentation)[None], axis=0)
-        assert (chosen[0] >= soft.max(axis=0)).all()
-
-
-def test_photos_are_segmented_as_the_model_does(
-    run_example, tmp_path, rng, discovery_model
-):
-    model, photos = tmp_path / "model.keras", tmp_path / "photos"
-    discovery_model.save(model)
-    photos.mkdir()
-    pixels = rng.integers(0, 256, size=(35, 35, 3), dtype="uint8")
-    Image.fromarray(pixels).save(photos / "a.png")
-    run_example("segment_photos", photos, tmp_path, f"--model={model}", "--seed=3")
-    keras.utils.set_random_seed(3)
-    loaded = keras.saving.load_model(model)
-    masks = np.asarray(loaded(sa.preprocess_images(pixels[None]))[2])
-    for k in range(4):
-        written = np.asarray(Image.open(tmp_path / f"a_slot_{k}.png"))
-        np.testing.assert_allclose(written, 255 * masks[0, k, :, :, 0], atol=0.51)
-
-
-def test_a_folder_without_photos_is_an_error(run_example, tmp_path):
-    with pytest.raises(SystemExit, match="holds no photos"):
-        run_example("segment_photos", tmp_path, tmp_path, "--model=model.keras")

@@ -30,20 +30,35 @@ def define(name, default, text, parse=None, choices=None):
     flags.DEFINE_flag(flag, module_name=sys.argv[0])
 
 
-def run_command(main):
-    """Parses the flags and runs `main()`; known errors end it with one line."""
+def run_command(main, usage=None):
+    """Parses the flags and runs `main`; known errors end it with one line.
+
+    Args:
+        main: Function; of the words that are no flags, if there is a `usage`.
+        usage: Optional string for `--help` of a command that takes such words. Scripts
+            have a docstring for that; what pip installs has none.
+    """
 
     def guarded(argv):
         from slot_attention_tf.training.loop import NonFiniteLossError, SaveError
 
-        if len(argv) > 1:
+        if usage is None and len(argv) > 1:
             raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
         try:
-            main()
+            main() if usage is None else main(argv[1:])
         except (ValueError, FileNotFoundError, NonFiniteLossError, SaveError) as error:
             sys.exit(f"{type(error).__name__}: {error}")
 
+    if usage is not None:
+        sys.modules["__main__"].__doc__ = usage
     app.run(guarded)
+
+
+def as_integer(text):
+    """Parses an integer of at least 1."""
+    if not str(text).isdigit() or int(text) < 1:
+        raise ValueError(f"An integer of at least 1 is needed. Received: {text!r}")
+    return int(text)
 
 
 _Text = flags.ArgumentParser

@@ -1,10 +1,10 @@
-"""`eval/discovery.py` and `eval/set_prediction.py`: scores and pictures of a run."""
+"""Scores and pictures of a run: `eval/*.py` and `slot-attention-eval`."""
 
 import dataclasses
 
 from absl import flags
 
-from slot_attention_tf.commands import define, run_command
+from slot_attention_tf.commands import as_integer, define, run_command
 from slot_attention_tf.environment import prepare_environment
 
 FLAGS = flags.FLAGS
@@ -13,58 +13,76 @@ FLAGS = flags.FLAGS
 def discovery():
     """Runs `eval/discovery.py`."""
     prepare_environment()
-    _define_flags("discovery", num_pictures=8)
+    _define_flags("discovery")
     run_command(lambda: _evaluate("discovery"))
 
 
 def set_prediction():
     """Runs `eval/set_prediction.py`."""
     prepare_environment()
-    _define_flags("set_prediction", num_pictures=4)
+    _define_flags("set_prediction")
+    _define_flags_of_sets()
+    run_command(lambda: _evaluate("set_prediction"))
+
+
+def any_task():
+    """Runs `slot-attention-eval`, for the task that the run says."""
+    prepare_environment()
+    _define_flags()
+    _define_flags_of_sets("Set prediction: ")
+    run_command(lambda: _evaluate())
+
+
+_NUM_PICTURES = {"discovery": 8, "set_prediction": 4}
+_ONE_BATCH = 500  # Scenes, as in the reference release without --full_eval.
+
+
+def _define_flags(task_name=None):
+    define("model_dir", None, "Folder of the run.")
+    if task_name is not None:
+        _define_saved_model(task_name)
+    define("data_dir", None, "Folder of all datasets. Default: TFDS's.")
+    define("dataset", None, "Another dataset than the run's, as <name>/<config>.")
+    define("split", None, "Another split than the task's.")
+    define("max_num_objects", None, "Objects of a scene at most.", parse=as_integer)
+    define("num_scenes", None, "Number of scenes.", parse=as_integer)
+    define("batch_size", None, "Images at a time.", parse=as_integer)
+    define("num_slots", None, "Slots, if not the run's.", parse=as_integer)
+    define("num_iterations", None, "Iterations, if not the run's.", parse=as_integer)
+    define("num_pictures", None, "Images in the figures.", parse=as_integer)
+    define("seed", 0, "Seed of the random starts.")
+
+
+def _define_saved_model(task_name):
+    from slot_attention_tf.models import find_model, model_names
+
+    models = model_names(task_name)
+    presets = {n for model in models for n in find_model(task_name, model).presets}
+    define("saved_model", None, "Or folder of a SavedModel of export_saved_model.")
+    define("preset", None, "Whose data a SavedModel sees.", choices=sorted(presets))
+
+
+def _define_flags_of_sets(prefix=""):
     define(
         "full_eval",
         False,
-        f"All scenes of the split, not the first {_ONE_BATCH}.",
+        f"{prefix}All scenes of the split, not the first {_ONE_BATCH}.",
     )
     define(
         "sweep_iterations",
         (1, 2, 3, 4, 5, 6, 7),
-        "Numbers of iterations to compare, or none.",
+        f"{prefix}Numbers of iterations to compare, or none.",
         parse=_as_integers,
     )
     define(
         "by_num_objects",
         True,
-        "Compare scenes with exactly N objects, with N slots (Figure 5).",
+        f"{prefix}Compare scenes with exactly N objects, with N slots (Figure 5).",
     )
-    run_command(_evaluate_sets)
 
 
-_ONE_BATCH = 500  # Scenes, as in the reference release without --full_eval.
-
-
-def _define_flags(task_name, num_pictures):
-    from slot_attention_tf.models import find_model, model_names
-
-    models = model_names(task_name)
-    presets = {n for model in models for n in find_model(task_name, model).presets}
-    define("model_dir", None, "Folder of the run.")
-    define("saved_model", None, "Or folder of a SavedModel of export_saved_model.")
-    define("preset", None, "Whose data a SavedModel sees.", choices=sorted(presets))
-    define("data_dir", None, "Folder of all datasets. Default: TFDS's.")
-    define("dataset", None, "Another dataset than the run's, as <name>/<config>.")
-    define("split", None, "Another split than the task's.")
-    define("max_num_objects", None, "Objects of a scene at most.", parse=_as_integer)
-    define("num_scenes", None, "Number of scenes.", parse=_as_integer)
-    define("batch_size", None, "Images at a time.", parse=_as_integer)
-    define("num_slots", None, "Slots, if not the run's.", parse=_as_integer)
-    define("num_iterations", None, "Iterations, if not the run's.", parse=_as_integer)
-    define("num_pictures", num_pictures, "Images in the figures.", parse=_as_integer)
-    define("seed", 0, "Seed of the random starts.")
-
-
-def _evaluate(task_name):
-    """Scores the run that the flags name, prints and draws; returns the `Run`."""
+def _evaluate(task_name=None):
+    """Scores the run that the flags name, prints and draws."""
     from slot_attention_tf.tasks.running import evaluate
     from slot_attention_tf.training.options import RunOptions
 
@@ -84,20 +102,21 @@ def _evaluate(task_name):
         run.step,
         options,
         split=FLAGS.split,
-        num_scenes=_num_scenes(),
+        num_scenes=_num_scenes(run.task),
         eval_seed=FLAGS.seed,
         record=run.step is not None,
         **call_options,
     )
     _draw(run, call_options)
-    return run
+    if run.task.name == "set_prediction":
+        _compare_sets(run)
 
 
-def _evaluate_sets():
+def _compare_sets(run):
+    """Scores a run with other numbers of iterations, slots and objects."""
     from slot_attention_tf.clevr_properties import MAX_NUM_OBJECTS, is_real
     from slot_attention_tf.tasks.set_prediction import with_exactly
 
-    run = _evaluate("set_prediction")
     dataset = _open(run, run.preset)
     for num_iterations in FLAGS.sweep_iterations:
         options = {"num_slots": FLAGS.num_slots, "num_iterations": num_iterations}
@@ -128,14 +147,17 @@ def _load(task_name):
     from slot_attention_tf.tasks.runs import Run, load_run
     from slot_attention_tf.training.run_directory import RunDirectory
 
-    if (FLAGS.model_dir is None) == (FLAGS.saved_model is None):
+    saved_model = task_name and FLAGS.saved_model
+    if task_name is None and FLAGS.model_dir is None:
+        raise ValueError("Say which run: --model_dir=DIR.")
+    if (FLAGS.model_dir is None) == (saved_model is None):
         raise ValueError(
             "Give one of --model_dir and --saved_model. Received: "
-            f"--model_dir={FLAGS.model_dir}, --saved_model={FLAGS.saved_model}"
+            f"--model_dir={FLAGS.model_dir}, --saved_model={saved_model}"
         )
-    if FLAGS.saved_model is None:
+    if saved_model is None:
         run = load_run(FLAGS.model_dir, find_task)
-        if run.task.name != task_name:
+        if task_name not in (None, run.task.name):
             raise ValueError(
                 f"{FLAGS.model_dir} holds a run of {run.task.name}: evaluate it with "
                 f"eval/{run.task.name}.py."
@@ -144,8 +166,8 @@ def _load(task_name):
         raise ValueError("A SavedModel does not know its data: say --preset=NAME.")
     else:
         preset = find_model(task_name, "slot_attention").presets[FLAGS.preset]
-        model = load_saved_model(FLAGS.saved_model)
-        directory = RunDirectory(FLAGS.saved_model)
+        model = load_saved_model(saved_model)
+        directory = RunDirectory(saved_model)
         run = Run(directory, find_task(task_name), {}, preset, model, None)
     names = ("dataset", "max_num_objects", "batch_size", "num_slots")
     given = {name: FLAGS[name].value for name in names}
@@ -156,21 +178,23 @@ def _load(task_name):
 def _open(run, preset):
     split = FLAGS.split or run.task.test_split
     return run.task.open_dataset(
-        preset, split, FLAGS.data_dir, num_scenes=_num_scenes()
+        preset, split, FLAGS.data_dir, num_scenes=_num_scenes(run.task)
     )
 
 
-def _num_scenes():
-    if "full_eval" in FLAGS and not FLAGS.full_eval and FLAGS.num_scenes is None:
+def _num_scenes(task):
+    given = FLAGS.num_scenes
+    if task.name == "set_prediction" and given is None and not FLAGS.full_eval:
         return _ONE_BATCH
-    return FLAGS.num_scenes
+    return given
 
 
 def _draw(run, call_options):
     """Writes the pictures of a run."""
     from slot_attention_tf.visualization import training_curves_figure
 
-    dataset = _open(run, run.preset).unbatch().batch(FLAGS.num_pictures)
+    number = FLAGS.num_pictures or _NUM_PICTURES[run.task.name]
+    dataset = _open(run, run.preset).unbatch().batch(number)
     batch = next(iter(dataset))
     figures = run.task.figures(run.model, batch, FLAGS.seed, **call_options)
     if metrics := run.directory.read_metrics():
@@ -180,13 +204,7 @@ def _draw(run, call_options):
         print(f"  {run.directory.save_figure(f'{name}.png', figure)}")
 
 
-def _as_integer(text):
-    if not str(text).isdigit() or int(text) < 1:
-        raise ValueError(f"An integer of at least 1 is needed. Received: {text!r}")
-    return int(text)
-
-
 def _as_integers(text):
     if isinstance(text, tuple):
         return text
-    return tuple(_as_integer(each) for each in text.split(",") if each.strip())
+    return tuple(as_integer(each) for each in text.split(",") if each.strip())

@@ -48,6 +48,25 @@ def model_names(task):
     return [name for each_task, name in _MODELS if each_task == task]
 
 
+def task_name_of(model):
+    """Returns the name of the task that a model is trained on.
+
+    Args:
+        model: An instance of a registered class, or of a subclass of one.
+
+    Raises:
+        ValueError: If the class is not registered.
+    """
+    for entry in _MODELS.values():
+        if isinstance(model, entry.model_class):
+            return entry.task
+    classes = sorted({entry.model_class.__name__ for entry in _MODELS.values()})
+    raise ValueError(
+        f"The model must be one of {', '.join(classes)}, or of a subclass. "
+        f"Received: a model of type {type(model).__name__}"
+    )
+
+
 def presets_of(model_class):
     """Returns all presets of a model class by name.
 

@@ -12,7 +12,7 @@ from slot_attention_tf.losses.reconstruction import l2_loss_per_example
 from slot_attention_tf.metrics.adjusted_rand_index import adjusted_rand_index
 from slot_attention_tf.metrics.label_maps import attention_to_labels
 from slot_attention_tf.metrics.overlap import mean_best_overlap, mean_iou
-from slot_attention_tf.tasks.task import Task, predict
+from slot_attention_tf.tasks.task import Task, concatenate, predict
 from slot_attention_tf.visualization import attention_figure, slots_figure
 
 _NUM_ATTENTION_IMAGES = 3  # Each takes a row for every iteration.
@@ -62,10 +62,7 @@ class Discovery(Task):
         parts = [
             _scores(part) for part in predict(model, dataset, seed, _reduce, **options)
         ]
-        images = {
-            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
-        }
-        return _means(images)
+        return _means(concatenate(parts))
 
     def summary(self, scores):
         counted = scores["num_images"] - scores["num_left_out"]
@@ -93,6 +90,15 @@ class Discovery(Task):
             attention = outputs["attention"][few]
             figures["attention"] = attention_figure(images[few], attention, grid)
         return figures
+
+    def extract(self, model, dataset, seed=0, **options):
+        """Slots and masks, and of images with labels the scores too."""
+        parts = []
+        for part in predict(model, dataset, seed, _reduce_to_slots, **options):
+            found = {"slots": part["slots"], "masks": part["masks"].astype("float16")}
+            scores = _scores(part) if "true_labels" in part else {}
+            parts.append({**found, **scores})
+        return concatenate(parts)
 
     def signs_of_failure(self, scores, sibling_scores):
         """Looks for masks that are stripes or tiles (paper, Section 4.1)."""
@@ -132,6 +138,15 @@ def _reduce(model, batch, outputs):
         size = tuple(images.shape[1:3])
         reduced["attention"] = attention_to_labels(last, grid, size)
     return reduced
+
+
+def _reduce_to_slots(model, batch, outputs):
+    """What `extract` needs of a batch, which may have no labels."""
+    if "segmentation" in batch:
+        reduced = _reduce(model, batch, outputs)
+    else:
+        reduced = {"masks": outputs["masks"][..., 0]}
+    return {**reduced, "slots": tf.cast(outputs["slots"], tf.float32)}
 
 
 def _scores(part):

@@ -19,7 +19,7 @@ from slot_attention_tf.visualization import figure_to_image
 _NUM_PICTURES = 8
 
 
-def run_task(task, model_name, preset_name, given):
+def run_task(task, model_name, preset_name, given, callbacks=None):
     """Trains, or continues, a run and evaluates it; see `slot_attention_tf.train`."""
     entry = find_model(task.name, model_name)
     preset_name = preset_name or task.default_preset
@@ -45,6 +45,7 @@ def run_task(task, model_name, preset_name, given):
         finished = trainer.train(
             functools.partial(_training_batches, task, preset, options),
             functools.partial(_on_evaluation, task, trainer, watched, pictured),
+            callbacks if run.writable else None,
         )
         if not finished:
             step = trainer.step.numpy()
@@ -57,11 +58,10 @@ def run_task(task, model_name, preset_name, given):
         )
     if not run.writable:
         return None
-    if step < preset.num_train_steps or not run.model_file.exists():
-        trainer.model.save(run.model_file)
-    scores = evaluate(
-        task, run, trainer.model, preset, int(trainer.step.numpy()), options
-    )
+    with trainer.averaged():
+        if step < preset.num_train_steps or not run.model_file.exists():
+            model.save(run.model_file)
+        scores = evaluate(task, run, model, preset, int(trainer.step.numpy()), options)
     print(f"Pictures: {run.pictures}")
     return scores
 
@@ -99,7 +99,7 @@ def make_trainer(preset, options, model, run, strategy):
     schedule = WarmupExponentialDecay(
         preset.learning_rate, preset.warmup_steps, preset.decay_rate, preset.decay_steps
     )
-    optimizer = preset.make_optimizer(schedule)
+    optimizer = _with_average(preset.make_optimizer(schedule), preset.ema)
     if keras.config.dtype_policy().compute_dtype == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     settings = LoopSettings(
@@ -112,6 +112,19 @@ def make_trainer(preset, options, model, run, strategy):
         jit_compile=options.jit_compile,
     )
     return Trainer(model, optimizer, settings, run, strategy)
+
+
+def _with_average(optimizer, momentum):
+    """The same optimizer, keeping a moving average of the weights it trains."""
+    if momentum is None:
+        return optimizer
+    if not 0 < momentum < 1:
+        raise ValueError(
+            "`ema` must lie between 0 and 1, or be None for no average. "
+            f"Received: ema={momentum}"
+        )
+    averaging = {"use_ema": True, "ema_momentum": momentum}
+    return type(optimizer).from_config({**optimizer.get_config(), **averaging})
 
 
 def evaluate(
@@ -191,8 +204,10 @@ def _on_evaluation(task, trainer, watched, pictured, step, progress):
     """Scores the model on scenes held out of training, and draws a few."""
     if not trainer.run.writable:
         return None
-    scores = task.evaluate(trainer.model, watched)
-    for name, figure in task.figures(trainer.model, pictured).items():
+    with trainer.averaged():
+        scores = task.evaluate(trainer.model, watched)
+        figures = task.figures(trainer.model, pictured)
+    for name, figure in figures.items():
         trainer.run.save_figure(f"{name}_{step:07}.png", figure)
         progress.image(name, figure_to_image(figure), step)
     return {name: value for name, value in scores.items() if isinstance(value, float)}

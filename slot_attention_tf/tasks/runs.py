@@ -137,6 +137,8 @@ def sibling_scores(directory):
 def _identity(config):
     """All of a run's configuration that makes it comparable to another."""
     settings = {**config.get("settings", {}), "description": None}
+    # A run of an older version lacks newer settings, whose default is None.
+    settings = {name: value for name, value in settings.items() if value is not None}
     return config.get("task"), config.get("model_name"), settings
 
 

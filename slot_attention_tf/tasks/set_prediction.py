@@ -10,7 +10,7 @@ from slot_attention_tf.metrics.average_precision import (
     average_precision_clevr,
     threshold_name,
 )
-from slot_attention_tf.tasks.task import Task, predict
+from slot_attention_tf.tasks.task import Task, concatenate, predict
 from slot_attention_tf.training.loop import NonFiniteLossError
 from slot_attention_tf.visualization import set_prediction_figure
 
@@ -61,9 +61,8 @@ class SetPrediction(Task):
             )
 
     def evaluate(self, model, dataset, seed=0, **options):
-        parts = list(predict(model, dataset, seed, _reduce, **options))
-        predictions = np.concatenate([part["predictions"] for part in parts])
-        targets = np.concatenate([part["target"] for part in parts])
+        found = self.extract(model, dataset, seed, **options)
+        predictions, targets = found["predictions"], found["target"]
         if not np.isfinite(predictions).all():
             raise NonFiniteLossError(
                 "The model predicts NaN or infinity. What was saved before is kept. "
@@ -83,6 +82,10 @@ class SetPrediction(Task):
         ]
         return f"{'  '.join(values)}  over {scores['num_images']} images"
 
+    def extract(self, model, dataset, seed=0, **options):
+        """Predictions, and the targets of images that have them."""
+        return concatenate(list(predict(model, dataset, seed, _reduce, **options)))
+
     def figures(self, model, batch, seed=0, **options):
         dataset = tf.data.Dataset.from_tensors({"image": batch["image"]})
         outputs = next(iter(predict(model, dataset, seed, **options)))
@@ -99,7 +102,8 @@ class SetPrediction(Task):
 
 
 def _reduce(model, batch, outputs):
-    return {"predictions": outputs["predictions"], "target": batch["target"]}
+    known = {"target": batch["target"]} if "target" in batch else {}
+    return {"predictions": outputs["predictions"], **known}
 
 
 def with_exactly(dataset, num_objects, batch_size):

@@ -72,6 +72,20 @@ class Task(abc.ABC):
     def figures(self, model, batch, seed=0, **options):
         """Pictures of what a model does with a batch: figures by name."""
 
+    @abc.abstractmethod
+    def extract(self, model, dataset, seed=0, **options):
+        """What a model finds in each image, for other models to take as input.
+
+        Args:
+            model: A model of this task.
+            dataset: Dataset of batches; labels are optional.
+            seed: As in `evaluate`.
+            **options: Call arguments such as `num_slots`.
+
+        Returns:
+            Dictionary of arrays `[N, ...]` over all images.
+        """
+
     def check(self, preset):  # noqa: B027  Most tasks have nothing to check.
         """Raises ValueError for settings under which a run could not learn."""
 
@@ -121,6 +135,11 @@ def predict(model, dataset, seed=0, reduce=None, **options):
             yield {name: value.numpy() for name, value in outputs.items()}
     if not start:
         raise ValueError("The dataset to evaluate on holds no batch.")
+
+
+def concatenate(parts):
+    """Joins what is known of each batch: a list of dictionaries of arrays."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 @functools.lru_cache(maxsize=4)

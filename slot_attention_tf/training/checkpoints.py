@@ -1,5 +1,6 @@
 """What a checkpoint of a run holds, by the names of its variables."""
 
+import contextlib
 import re
 
 import keras
@@ -9,6 +10,7 @@ import tensorflow as tf
 from slot_attention_tf.training.randomness import seed_states
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+_AVERAGE = "/average"  # What Keras's optimizers call the moving average of a weight.
 
 
 class CheckpointError(ValueError):
@@ -104,6 +106,38 @@ def _named_slots(optimizer, weights):
     return named
 
 
+@contextlib.contextmanager
+def averaged_weights(model, optimizer):
+    """Inside, the weights are the moving averages of them that the optimizer keeps.
+
+    Afterwards the weights are as before, bit by bit. `keras.callbacks.SwapEMAWeights`
+    adds and subtracts instead, which rounds.
+
+    Args:
+        model: A built Keras model.
+        optimizer: Its optimizer; if made without `use_ema=True`, nothing happens.
+    """
+    weights = named_weights(model)
+    averages = _averages(_named_slots(optimizer, weights))
+    before = {name: np.array(weights[name]) for name in averages}
+    for name, average in averages.items():
+        weights[name].assign(np.array(average))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            weights[name].assign(value)
+
+
+def _averages(slots):
+    """Of an optimizer's variables, the averages, by the names of their weights."""
+    return {
+        name.partition("/")[2].removesuffix(_AVERAGE): value
+        for name, value in slots.items()
+        if name.endswith(_AVERAGE)
+    }
+
+
 def _values(variables):
     # Plain tf.Variables: TensorFlow's walk over Keras 3 objects misses some.
     return {name: variable.value for name, variable in variables.items()}
@@ -168,6 +202,8 @@ def restore_newest(state, paths):
 def restore_model(model, folder):
     """Fills a model's weights from the newest checkpoint of a run.
 
+    If the run keeps averages of its weights, the model gets these.
+
     Args:
         model: A built Keras model.
         folder: The folder of the run's checkpoints.
@@ -183,18 +219,29 @@ def restore_model(model, folder):
     found = tf.train.get_checkpoint_state(str(folder))
     paths = list(found.all_model_checkpoint_paths) if found else []
     state = tf.train.Checkpoint(model=weights, step=step)
-    return None if restore_newest(state, paths) is None else int(step)
+    path = restore_newest(state, paths)
+    if path is None:
+        return None
+    checkpoint = tf.train.load_checkpoint(path)
+    keys = _stored(checkpoint.get_variable_to_shape_map(), "optimizer/")
+    for name, key in _averages(keys).items():
+        weights[name].assign(checkpoint.get_tensor(key))
+    return int(step)
+
+
+def _stored(keys, prefix):
+    """Keys of a checkpoint's variables below a prefix, by the variables' names."""
+    return {
+        # TensorFlow writes "/" inside of names as ".S".
+        key.removeprefix(prefix).removesuffix(_SUFFIX).replace(".S", "/"): key
+        for key in keys
+        if key.startswith(prefix) and key.endswith(_SUFFIX)
+    }
 
 
 def _compare(state, stored, path):
     """Raises CheckpointError unless the model's variables are those of the file."""
-    prefix = "model/"
-    found = {
-        # TensorFlow writes "/" inside of names as ".S".
-        key.removeprefix(prefix).removesuffix(_SUFFIX).replace(".S", "/"): shape
-        for key, shape in stored.items()
-        if key.startswith(prefix) and key.endswith(_SUFFIX)
-    }
+    found = {name: stored[key] for name, key in _stored(stored, "model/").items()}
     if "0" in found:
         raise CheckpointError(
             f"The checkpoint {path} was written by version 0.1, which numbered its "

@@ -8,7 +8,9 @@ import time
 import keras
 import tensorflow as tf
 
+from slot_attention_tf.training.callbacks import LoopCallbacks
 from slot_attention_tf.training.checkpoints import (
+    averaged_weights,
     non_finite,
     restore_newest,
     training_state,
@@ -108,8 +110,12 @@ class Trainer:
             self._decorrelate_replicas()
         return int(self.step.numpy())
 
-    def train(self, make_dataset, on_evaluation):
-        """Trains up to `num_train_steps`, or until SIGTERM or SIGINT.
+    def averaged(self):
+        """A context in which the model has its averaged weights, if there are any."""
+        return averaged_weights(self.model, self.optimizer)
+
+    def train(self, make_dataset, on_evaluation, callbacks=None):
+        """Trains up to `num_train_steps`, or until a signal or a callback stops it.
 
         Args:
             make_dataset: Function of `(start_batch, num_shards, shard_index)` that
@@ -118,9 +124,11 @@ class Trainer:
             on_evaluation: Function of `(step, progress)`, called every
                 `eval_interval` steps and at the end; returns a dictionary of values
                 to log, or None.
+            callbacks: Optional list of `keras.callbacks.Callback`; see `LoopCallbacks`.
 
         Returns:
-            Whether the run reached its end.
+            Whether the run reached its end, which a callback may have called early.
+            False if SIGTERM or SIGINT stopped it.
 
         Raises:
             NonFiniteLossError: If a loss or a weight is NaN or infinite. The
@@ -132,33 +140,61 @@ class Trainer:
         if self.run.writable:
             self.run.truncate_metrics(step)
         batches = self._distribute(make_dataset, step)
-        start = time.monotonic() - float(self.seconds.numpy())
+        self._start = time.monotonic() - float(self.seconds.numpy())
+        self._losses = []
+        observers = (callbacks, self.model, self.optimizer, settings, step)
         with (
             Progress(self.run, settings, first_step=step) as progress,
+            LoopCallbacks(*observers) as observed,
             StopSignals() as stop,
         ):
-            losses = []
-            while step < settings.num_train_steps:
-                losses.append(self._train_step(next(batches)))
+            stopped = False
+            while step < settings.num_train_steps and not stopped:
+                observed.step_begins()
+                self._losses.append(self._train_step(next(batches)))
                 step += 1
-                last = step == settings.num_train_steps
-                stopped = self._should_stop(stop, step)
-                save = last or stopped or step % settings.checkpoint_interval == 0
-                if save or step % settings.log_interval == 0:
-                    loss = self._mean_loss(losses, step)
-                    losses = []
-                    self.seconds.assign(time.monotonic() - start)
-                    progress.log(step, loss, self._rate(), float(self.seconds.numpy()))
-                if save:
-                    self._save(step)
-                if last or step % settings.eval_interval == 0:
-                    with progress.paused():
-                        progress.log_values(step, on_evaluation(step, progress))
-                if stopped and not last:
-                    break
+                stopped = self._after_step(
+                    step, on_evaluation, progress, observed, stop
+                )
         if self._own_folder is not None:
             shutil.rmtree(self._own_folder, ignore_errors=True)
-        return step == settings.num_train_steps
+        return step == settings.num_train_steps or observed.ask_to_stop
+
+    def _after_step(self, step, on_evaluation, progress, observed, stop):
+        """Logs, saves and evaluates when it is time; returns whether to stop."""
+        settings = self.settings
+        last = step == settings.num_train_steps
+        stopped = self._should_stop(stop, observed, step)
+        evaluates = last or step % settings.eval_interval == 0
+        saves = last or stopped or step % settings.checkpoint_interval == 0
+        row = {}
+        if saves or evaluates or step % settings.log_interval == 0:
+            row = self._log(progress, step)
+        progress.advance()
+        observed.step_ends(row)
+        if saves:
+            self._save(step)
+        if evaluates:
+            with progress.paused():
+                scores = on_evaluation(step, progress)
+                progress.log_values(step, scores)
+                observed.evaluated(row, scores)
+        if stopped or not self._should_stop(stop, observed, step):
+            return stopped
+        # A callback asks for it, or a signal came during the evaluation.
+        self._log(progress, step)
+        if not saves:
+            self._save(step)
+        return True
+
+    def _log(self, progress, step):
+        """Logs the mean of the losses since the last call; returns the row, or {}."""
+        if not self._losses:
+            return {}
+        loss = self._mean_loss(self._losses, step)
+        self._losses = []
+        self.seconds.assign(time.monotonic() - self._start)
+        return progress.log(step, loss, self._rate(), float(self.seconds.numpy()))
 
     def _distribute(self, make_dataset, step):
         """An iterator over global batches; each worker reads its own share."""
@@ -235,13 +271,14 @@ class Trainer:
 
         self.strategy.run(shift)
 
-    def _should_stop(self, stop, step):
-        """Whether a signal asks for the end; all workers must come to one answer."""
+    def _should_stop(self, stop, observed, step):
+        """Whether a signal or a callback asks for the end; all workers must agree."""
+        asked = stop.received is not None or observed.ask_to_stop
         if self.strategy.cluster_resolver is None:
-            return stop.received is not None
+            return asked
         if step % self.settings.log_interval:
             return False
-        return bool(self._count_flags(tf.constant(stop.received is not None)) > 0)
+        return bool(self._count_flags(tf.constant(asked)) > 0)
 
     def _sum_over_replicas(self, flag):
         """How many replicas have a flag that is set."""

@@ -1,14 +1,18 @@
-"""What a run shows while it trains: a progress line, metrics.jsonl, TensorBoard."""
+"""What a run shows while it trains: progress, metrics.jsonl, TensorBoard."""
 
 import contextlib
 import sys
 import time
 
 import tensorflow as tf
+from tqdm import tqdm
 
 
 class Progress(contextlib.AbstractContextManager):
-    """Reports a run to the terminal and to its `RunDirectory`.
+    """Reports a run to its `RunDirectory`, and to people.
+
+    On a terminal it draws a bar; elsewhere, as in the log of a cluster, it prints a
+    line for each logged row.
 
     Args:
         run: A `RunDirectory`.
@@ -23,7 +27,15 @@ class Progress(contextlib.AbstractContextManager):
         self._first_step = first_step
         self._start = self._last = time.monotonic()
         self._paused = 0.0
-        self._live = sys.stdout.isatty()
+        self._bar = None
+        if run.writable and sys.stdout.isatty():
+            self._bar = tqdm(
+                total=settings.num_train_steps,
+                initial=first_step,
+                unit="step",
+                file=sys.stdout,
+                dynamic_ncols=True,
+            )
         self._writer = (
             tf.summary.create_file_writer(str(run.tensorboard))
             if run.writable
@@ -31,12 +43,21 @@ class Progress(contextlib.AbstractContextManager):
         )
 
     def __exit__(self, *exception):
-        if self._live:
-            print()
+        if self._bar is not None:
+            self._bar.close()
         self._writer.close()
 
+    def advance(self):
+        """Moves the bar on by one training step."""
+        if self._bar is not None:
+            self._bar.update()
+
     def log(self, step, loss, learning_rate, seconds):
-        """Logs the mean loss since the last call, and the time of the whole run."""
+        """Logs the mean loss since the last call, and the time of the whole run.
+
+        Returns:
+            Dictionary of the values that were logged.
+        """
         now = time.monotonic()
         images = (step - self._step) * self._settings.batch_size
         rate = images / max(now - self._last, 1e-9)
@@ -50,6 +71,7 @@ class Progress(contextlib.AbstractContextManager):
         self.log_values(step, values)
         if self._run.writable:
             self._show(step, loss, rate, now)
+        return values
 
     def log_values(self, step, values):
         """Logs a dictionary of floats, or None for nothing."""
@@ -74,19 +96,19 @@ class Progress(contextlib.AbstractContextManager):
         spent = time.monotonic() - start
         self._paused += spent
         self._last += spent
+        if self._bar is not None:
+            self._bar.unpause()
 
     def _show(self, step, loss, rate, now):
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {loss:.5f}, {rate:.0f} images/s")
+            return
         total = self._settings.num_train_steps
         done = max(step - self._first_step, 1)
         left = (now - self._start - self._paused) / done * (total - step)
-        filled = 20 * step // total
-        line = (
-            f"[{'=' * filled}{'.' * (20 - filled)}] {step}/{total}  loss {loss:.5f}  "
-            f"{rate:.0f} images/s  {_clock(left)} left"
-        )
         print(
-            f"\r{line}" if self._live else line,
-            end="" if self._live else "\n",
+            f"Step {step}/{total}  loss {loss:.5f}  {rate:.0f} images/s  "
+            f"{_clock(left)} left",
             flush=True,
         )
 

@@ -15,6 +15,7 @@ _FIXED_SETTINGS = (
     "max_num_objects",
     "num_slots",
     "batch_size",
+    "ema",
 )
 
 

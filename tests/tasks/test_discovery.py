@@ -32,19 +32,9 @@ def train(run_script, discovery_data, tmp_path):
 def trained(discovery_data, tmp_path_factory):
     """The folder of a finished run, not to be written to; made by `sa.train`."""
     folder = tmp_path_factory.mktemp("trained") / "run"
-    sa.train("discovery", **as_arguments(discovery_data, folder))
+    arguments = tiny.as_arguments(tiny.DISCOVERY, discovery_data)
+    sa.train("discovery", model_dir=str(folder), **arguments)
     return folder
-
-
-def as_arguments(data_dir, folder):
-    """The tiny run as arguments of `sa.train`."""
-    arguments = {
-        name: tuple(int(each) for each in str(value).split(","))
-        if name.startswith(("encoder_", "decoder_"))
-        else value
-        for name, value in tiny.DISCOVERY.items()
-    }
-    return {**arguments, "data_dir": str(data_dir), "model_dir": str(folder)}
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def two_tasks_of_slurm(script, options):
 # Slots start from Slot MLP's weights, not from noise, so that workers must agree with
 # one device to the last digits.
 CASES = {
-    "train_discovery.py": ("discovery_data", tiny.DISCOVERY),
+    "train_discovery.py": ("discovery_data", {**tiny.DISCOVERY, "ema": 0.9}),
     "train_set_prediction.py": ("set_prediction_data", tiny.SET_PREDICTION),
 }
 

@@ -38,6 +38,17 @@ SET_PREDICTION = {
 }
 
 
+def as_arguments(flags, data_dir):
+    """Flags of a run as arguments of `slot_attention_tf.train`."""
+    arguments = {
+        name: tuple(int(each) for each in str(value).split(","))
+        if name.startswith(("encoder_", "decoder_", "resolution"))
+        else value
+        for name, value in flags.items()
+    }
+    return {**arguments, "data_dir": str(data_dir)}
+
+
 def prepare_discovery(data_dir, num_train=60, num_test=320):
     """Draws `tetrominoes/tiny`; one training scene in 50 is held out."""
     from slot_attention_tf.data.prepare import prepare

@@ -175,7 +175,7 @@ def test_a_signal_saves_and_the_run_continues(tmp_path, capsys):
     assert it.train(batches, interrupt) is False
     assert "SIGTERM: saving" in capsys.readouterr().out
     again = trainer(tmp_path, 12)
-    assert again.restore() == 5
+    assert again.restore() == 4
     assert again.train(batches, lambda *_: None) is True
     whole = train(tmp_path / "whole", 12)
     for a, b in zip(whole.model.weights, again.model.weights, strict=True):
@@ -246,7 +246,7 @@ def train(strategy, noise, name, steps, clip_norm=0.5, precision="float32"):
     keras.config.set_dtype_policy(precision)
     with strategy.scope():
         model = make_model(noise, kernel_regularizer="l2")
-        optimizer = keras.optimizers.SGD(0.1)
+        optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
         if precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer, 2.0)
         settings = LoopSettings(steps, batch_size=4, clip_norm=clip_norm,
@@ -263,7 +263,9 @@ def train(strategy, noise, name, steps, clip_norm=0.5, precision="float32"):
     return trainer
 
 def weights(trainer):
-    return [np.asarray(w).tolist() for w in trainer.model.weights]
+    raw = [np.asarray(w).tolist() for w in trainer.model.weights]
+    with trainer.averaged():
+        return [*raw, *(np.asarray(w).tolist() for w in trainer.model.weights)]
 
 def loss(trainer):
     return [row["loss"] for row in trainer.run.read_metrics() if "loss" in row]
@@ -333,3 +335,12 @@ with strategy.scope():
     output = run_python(code)
     assert "3 replicas: --batch_size must be a multiple" in output
     assert "Received: batch_size=4" in output
+
+
+def test_a_terminal_shows_a_bar_and_a_file_gets_lines(tmp_path, monkeypatch, capsys):
+    train(tmp_path / "file", 4)
+    assert "Step 4/4  loss" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    train(tmp_path / "terminal", 4)
+    output = capsys.readouterr().out
+    assert "Step" not in output and "4/4 [" in output and "loss " in output
