@@ -15,6 +15,7 @@ _HOME = {
     "ComponentVAE": "layers",
     "ConvEncoder": "layers",
     "FSPool": "layers",
+    "FixedSlotInitializer": "layers",
     "PixelMLPDecoder": "layers",
     "SetEncoder": "layers",
     "SlotAttention": "layers",
@@ -53,6 +54,7 @@ _HOME = {
     "build_clevr_iterator": "reference.data",
     "preprocess_clevr": "reference.data",
     "preprocess_images": "data.images",
+    "export_onnx_steps": "export",
     "export_saved_model": "export",
     "train": "tasks",
 }

@@ -66,7 +66,11 @@ class SlotInitializer(keras.layers.Layer):
                 dtype=self.compute_dtype,
                 seed=self.seed_generator,
             )
-        return self.mu + ops.exp(self.log_sigma) * noise  # [B, K, D]
+        return self.from_noise(noise)
+
+    def from_noise(self, noise):
+        """Slots `[B, K, D]` from standard normal noise of any shape `[B, K, D]`."""
+        return self.mu + ops.exp(self.log_sigma) * noise
 
     def _check_call(self, inputs, num_slots, noise):
         """Returns `num_slots` as an integer."""
