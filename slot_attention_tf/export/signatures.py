@@ -33,7 +33,7 @@ def check_file(path):
     """Raises ValueError if `path`, where a file is to be written, is a folder."""
     if Path(path).is_dir():
         raise ValueError(
-            f"The export is one file: choose a path that is no folder. "
+            "The export is one file: choose a path that is no folder. "
             f"Received: path={path}"
         )
 

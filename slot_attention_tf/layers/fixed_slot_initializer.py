@@ -70,7 +70,9 @@ class FixedSlotInitializer(SlotInitializer):
         if noise is not None:
             return self.from_noise(noise)
         slots = self.from_noise(self.noise[:, :num_slots])  # [1, K, D]
-        return ops.tile(slots, (ops.shape(inputs)[0], 1, 1))
+        copies = ops.tile(slots, (ops.shape(inputs)[0], 1, 1))
+        # Keras 3.10 forgets the shape of what it tiles.
+        return ops.reshape(copies, (-1, num_slots, self.slot_size))  # [B, K, D]
 
     def _check_call(self, inputs, num_slots, noise):
         num_slots = super()._check_call(inputs, num_slots, noise)

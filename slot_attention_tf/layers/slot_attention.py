@@ -41,7 +41,8 @@ class SlotAttention(keras.layers.Layer):
             `False`.
         slot_initializer: Optional layer that returns initial slots `[B, K, D]` when
             called as `slot_initializer(inputs, num_slots=K)`. Default: a
-            `SlotInitializer`.
+            `SlotInitializer`. A `FixedSlotInitializer` makes results reproducible and
+            models exportable.
         seed: Optional integer, the seed of the default `slot_initializer`.
         **kwargs: Passed to `keras.layers.Layer`.
 

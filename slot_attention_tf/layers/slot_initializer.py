@@ -15,7 +15,8 @@ class SlotInitializer(keras.layers.Layer):
     same distribution, slots are exchangeable and their number may differ between calls.
 
     Any layer with the call arguments `inputs` and `num_slots` can replace it:
-    `SlotAttention(..., slot_initializer=my_layer)`.
+    `SlotAttention(..., slot_initializer=my_layer)`. `FixedSlotInitializer` draws the
+    noise only once.
 
     Args:
         slot_size: Integer `D`, the size of a slot, at least 1.

@@ -120,7 +120,7 @@ def test_slots_and_iterations_of_the_export(rng, tmp_path):
 def test_classifier_names_its_properties(rng, tmp_path):
     model = classifier()
     images, slots = images_and_slots(rng)
-    export_saved_model(model, tmp_path)
+    model.export(tmp_path)
     signatures = tf.saved_model.load(tmp_path).signatures
     outputs = signatures["with_initial_slots"](
         images=tf.constant(images), initial_slots=slots
