@@ -1,9 +1,11 @@
 # What slot_attention_tf/__init__.py loads on first use, for editors and type checkers.
 from slot_attention_tf.data.images import preprocess_images as preprocess_images
+from slot_attention_tf.export import export_onnx_steps as export_onnx_steps
 from slot_attention_tf.export import export_saved_model as export_saved_model
 from slot_attention_tf.layers import ComponentVAE as ComponentVAE
 from slot_attention_tf.layers import ConvEncoder as ConvEncoder
 from slot_attention_tf.layers import FSPool as FSPool
+from slot_attention_tf.layers import FixedSlotInitializer as FixedSlotInitializer
 from slot_attention_tf.layers import PixelMLPDecoder as PixelMLPDecoder
 from slot_attention_tf.layers import SetEncoder as SetEncoder
 from slot_attention_tf.layers import SlotAttention as SlotAttention

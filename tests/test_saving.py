@@ -91,6 +91,17 @@ CASES = {
             "mixed_precision_atol": None,
         },
     ),
+    "fixed_slot_initializer": (
+        sa.FixedSlotInitializer,
+        lambda **kwargs: sa.FixedSlotInitializer(8, 4, seed=2, **kwargs),
+        (10, 5),
+        {
+            "call_arguments": {"num_slots": 3},
+            "output_shape": (3, 8),
+            "num_trainable": 2,
+            "num_non_trainable": RANDOM_STATES,
+        },
+    ),
     "slot_mlp": (
         sa.SlotMLP,
         lambda **kwargs: sa.SlotMLP(3, 8, (2, 5), (2, 3), (7, 6), **kwargs),

@@ -7,11 +7,18 @@ from types import SimpleNamespace
 import keras
 from keras import ops
 
-from slot_attention_tf.models.base import BaseModel
+from slot_attention_tf.export.signatures import (
+    check_model,
+    function,
+    signature,
+    single_precision,
+    tensor_spec,
+)
 
 SAMPLED = "serving_default"
 WITH_SLOTS = "with_initial_slots"
 WITH_NOISE = "with_noise"
+WITH_SEED = "with_seed"
 # TensorFlow's place for files of others beside a SavedModel.
 _DESCRIPTION = Path("assets.extra", "slot_attention.json")
 
@@ -19,13 +26,15 @@ _DESCRIPTION = Path("assets.extra", "slot_attention.json")
 def export_saved_model(model, path, num_slots=None, num_iterations=None):
     """Writes a model as a SavedModel for TensorFlow Serving and other programs.
 
-    The SavedModel has up to three signatures, all for any batch size `B`:
+    The SavedModel has up to four signatures, all for any batch size `B`:
 
     - `serving_default` takes `images` and draws random starts anew in every call;
     - `with_initial_slots` takes `images` and `initial_slots` `[B, K, D]`, with any
       number `K` of slots, of a model with Slot Attention;
     - `with_noise` takes `images` and `noise`, standard normal numbers to draw the start
-      from, of a model that takes noise.
+      from, of a model that takes noise;
+    - `with_seed` takes `images` and `seed`, two integers (int32), and draws that noise
+      from them: the same for the same seed and shape of `images`.
 
     `images` are float32 `[B, H, W, C]` with values in `[-1, 1]`. All outputs but
     `segmentation` are float32; they are those of the model's `named_outputs`. Of a
@@ -78,25 +87,23 @@ def export_saved_model(model, path, num_slots=None, num_iterations=None):
     options = {name: value for name, value in options.items() if value is not None}
     iterations = {k: v for k, v in options.items() if k == "num_iterations"}
 
-    def spec(name, *shape):
-        return tf.TensorSpec((None, *shape), "float32", name=name)
-
-    images = spec("images", *model.resolution, model.num_channels)
-    signatures = {SAMPLED: (options, [images])}
+    images = tensor_spec("images", None, *model.resolution, model.num_channels)
+    inputs = {SAMPLED: (options, [images])}
     if model.takes_initial_slots:
-        slots = spec("initial_slots", None, model.slot_size)
-        signatures[WITH_SLOTS] = (iterations, [images, slots])
+        slots = tensor_spec("initial_slots", None, None, model.slot_size)
+        inputs[WITH_SLOTS] = (iterations, [images, slots])
     shape = model.noise_shape(**options)
     if shape is not None:
-        signatures[WITH_NOISE] = (options, [images, spec("noise", *shape)])
-
+        inputs[WITH_NOISE] = (options, [images, tensor_spec("noise", None, *shape)])
     module = tf.Module()
     module.weights = [variable.value for variable in model.weights]
     module.random_state = seed_states(model)
     functions = {
-        name: _signature(model, given, inputs)
-        for name, (given, inputs) in signatures.items()
+        name: signature(model, specs, **given)
+        for name, (given, specs) in inputs.items()
     }
+    if shape is not None:
+        functions[WITH_SEED] = _seeded(model, images, shape, options)
     tf.saved_model.save(module, str(path), signatures=functions)
     _write_description(model, path, options)
 
@@ -178,19 +185,7 @@ class LoadedModel:
 
 
 def _check(model, path):
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "export_saved_model needs Keras on TensorFlow: save the model with "
-            "model.save('model.keras') and load and export it in a process started "
-            "with KERAS_BACKEND=tensorflow. Received: "
-            f"KERAS_BACKEND={keras.backend.backend()}"
-        )
-    if not isinstance(model, BaseModel):
-        raise TypeError(
-            "export_saved_model takes a model of this package, such as a "
-            "SlotAttentionAutoEncoder; other Keras models have model.export(path). "
-            f"Received: {type(model).__name__}"
-        )
+    check_model(model, "SavedModel")
     if Path(path).is_file():
         raise ValueError(
             "A SavedModel is a folder: choose a path that is no file. "
@@ -198,20 +193,16 @@ def _check(model, path):
         )
 
 
-def _signature(model, options, inputs):
-    """A `tf.function` from `inputs` to the named outputs of a model."""
+def _seeded(model, images, noise_shape, options):
+    """A `tf.function` like `signature` that draws the noise from a seed."""
     import tensorflow as tf
 
-    def call(images, *more):
-        names = [spec.name for spec in inputs[1:]]
-        given = dict(zip(names, more, strict=True))
-        outputs = model.named_outputs(images, **options, **given)
-        return {
-            name: value if name == "segmentation" else ops.cast(value, "float32")
-            for name, value in outputs.items()
-        }
+    def call(images, seed):
+        shape = (tf.shape(images)[0], *noise_shape)
+        noise = tf.random.stateless_normal(shape, seed)
+        return single_precision(model.named_outputs(images, noise=noise, **options))
 
-    return tf.function(call, input_signature=inputs)
+    return function(call, [images, tf.TensorSpec((2,), "int32", name="seed")])
 
 
 def _write_description(model, path, options):

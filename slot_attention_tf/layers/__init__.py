@@ -4,6 +4,7 @@ import keras  # noqa: F401  Before anything of this room: it registers all rooms
 
 from slot_attention_tf.layers.component_vae import ComponentVAE
 from slot_attention_tf.layers.conv_encoder import ConvEncoder
+from slot_attention_tf.layers.fixed_slot_initializer import FixedSlotInitializer
 from slot_attention_tf.layers.fspool import FSPool, SetEncoder
 from slot_attention_tf.layers.mix_slots import mix_slots
 from slot_attention_tf.layers.pixel_mlp_decoder import PixelMLPDecoder
@@ -23,6 +24,7 @@ __all__ = [
     "ComponentVAE",
     "ConvEncoder",
     "FSPool",
+    "FixedSlotInitializer",
     "PixelMLPDecoder",
     "SetEncoder",
     "SlotAttention",

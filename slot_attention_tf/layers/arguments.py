@@ -52,17 +52,6 @@ def depth(name, value):
     return len(value)
 
 
-def check_not_quantized(layer):
-    """Raises ValueError if `layer.quantize` or that of its model left it quantized."""
-    if any(variable.name == "kernel_scale" for variable in layer.variables):
-        raise ValueError(
-            "A quantized layer of slot_attention_tf cannot be saved or copied: Keras "
-            "keeps no record of the quantization of layers inside layers. Save it "
-            "before `quantize`, and call `quantize` again after loading. "
-            f"Received: quantized layer {layer.name!r}"
-        )
-
-
 def check_shape(name, shape, expected, advice=""):
     """Raises ValueError unless a tensor's shape is the expected one.
 

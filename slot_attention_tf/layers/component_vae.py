@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from slot_attention_tf.layers.arguments import as_pair, as_tuple, check_positive, depth
+from slot_attention_tf.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
@@ -96,13 +97,13 @@ class ComponentVAE(keras.layers.Layer):
             )
             for i, filters in enumerate(self.encoder_filters)
         ]
-        self.encoder_hidden = keras.layers.Dense(
+        self.encoder_hidden = Dense(
             self.encoder_hidden_size,
             activation="relu",
             dtype=policy,
             name="encoder_hidden",
         )
-        self.encoder_output = keras.layers.Dense(
+        self.encoder_output = Dense(
             2 * self.latent_size, dtype=policy, name="encoder_output"
         )
 

@@ -5,11 +5,11 @@ import keras
 from slot_attention_tf.layers.arguments import (
     as_pair,
     as_tuple,
-    check_not_quantized,
     check_positive,
     check_shape,
     depth,
 )
+from slot_attention_tf.layers.dense import Dense
 from slot_attention_tf.layers.soft_position_embed import (
     SoftPositionEmbed,
     spatial_flatten,
@@ -95,12 +95,10 @@ class ConvEncoder(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization(
             epsilon=1e-3, dtype=policy, name="norm"
         )
-        self.mlp_hidden = keras.layers.Dense(
+        self.mlp_hidden = Dense(
             self.feature_size, activation="relu", dtype=policy, name="mlp_hidden"
         )
-        self.mlp_output = keras.layers.Dense(
-            self.feature_size, dtype=policy, name="mlp_output"
-        )
+        self.mlp_output = Dense(self.feature_size, dtype=policy, name="mlp_output")
 
     def build(self, input_shape):
         self._check_images(input_shape)
@@ -137,7 +135,6 @@ class ConvEncoder(keras.layers.Layer):
         return (input_shape[0], height * width, self.feature_size)
 
     def get_config(self):
-        check_not_quantized(self)
         config = {
             "resolution": self.resolution,
             "filters": self.filters,

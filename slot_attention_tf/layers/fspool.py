@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from slot_attention_tf.layers.arguments import check_positive
+from slot_attention_tf.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
@@ -136,12 +137,10 @@ class SetEncoder(keras.layers.Layer):
         self.output_size = int(output_size)
         self.pairs = bool(pairs)
         policy = self.dtype_policy
-        self.hidden = keras.layers.Dense(
+        self.hidden = Dense(
             self.hidden_size, activation="relu", dtype=policy, name="hidden"
         )
-        self.output_layer = keras.layers.Dense(
-            self.output_size, dtype=policy, name="output"
-        )
+        self.output_layer = Dense(self.output_size, dtype=policy, name="output")
         stddev = 1.0 if self.pairs else num_knots**-0.5
         self.pool = FSPool(
             num_knots,

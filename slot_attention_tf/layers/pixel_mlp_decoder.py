@@ -6,11 +6,11 @@ from keras import ops
 from slot_attention_tf.layers.arguments import (
     as_pair,
     as_tuple,
-    check_not_quantized,
     check_positive,
     check_shape,
     depth,
 )
+from slot_attention_tf.layers.dense import Dense
 from slot_attention_tf.layers.soft_position_embed import build_grid
 
 
@@ -68,10 +68,10 @@ class PixelMLPDecoder(keras.layers.Layer):
         self.grid = build_grid(self.grid_resolution).reshape(1, 1, -1, 4)
 
         policy = self.dtype_policy
-        self.project_slots = keras.layers.Dense(
+        self.project_slots = Dense(
             self.hidden_sizes[0], dtype=policy, name="project_slots"
         )
-        self.project_position = keras.layers.Dense(
+        self.project_position = Dense(
             self.hidden_sizes[0],
             use_bias=False,
             # Large enough to separate close positions: with Keras' default, slots take
@@ -81,12 +81,10 @@ class PixelMLPDecoder(keras.layers.Layer):
             name="project_position",
         )
         self.hidden = [
-            keras.layers.Dense(
-                units, activation="relu", dtype=policy, name=f"hidden_{i}"
-            )
+            Dense(units, activation="relu", dtype=policy, name=f"hidden_{i}")
             for i, units in enumerate(self.hidden_sizes[1:])
         ]
-        self.output_dense = keras.layers.Dense(
+        self.output_dense = Dense(
             patch_size**2 * (self.num_channels + 1), dtype=policy, name="output_dense"
         )
 
@@ -126,7 +124,6 @@ class PixelMLPDecoder(keras.layers.Layer):
         return (*input_shape[:2], *self.resolution, self.num_channels + 1)
 
     def get_config(self):
-        check_not_quantized(self)
         config = {
             "resolution": self.resolution,
             "num_channels": self.num_channels,

@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from slot_attention_tf.layers.arguments import (
-    check_not_quantized,
     check_positive,
     check_shape,
 )
+from slot_attention_tf.layers.dense import Dense
 from slot_attention_tf.layers.slot_initializer import SlotInitializer
 from slot_attention_tf.layers.softmax import softmax_over_slots
 
@@ -41,7 +41,8 @@ class SlotAttention(keras.layers.Layer):
             `False`.
         slot_initializer: Optional layer that returns initial slots `[B, K, D]` when
             called as `slot_initializer(inputs, num_slots=K)`. Default: a
-            `SlotInitializer`.
+            `SlotInitializer`. A `FixedSlotInitializer` makes results reproducible and
+            models exportable.
         seed: Optional integer, the seed of the default `slot_initializer`.
         **kwargs: Passed to `keras.layers.Layer`.
 
@@ -116,12 +117,10 @@ class SlotAttention(keras.layers.Layer):
         self.project_k = _KeyProjection(self.slot_size, dtype=policy, name="project_k")
         self.project_v = _projection(self.slot_size, "project_v", policy)
         self.gru = keras.layers.GRUCell(self.slot_size, dtype=policy, name="gru")
-        self.mlp_hidden = keras.layers.Dense(
+        self.mlp_hidden = Dense(
             self.mlp_hidden_size, activation="relu", dtype=policy, name="mlp_hidden"
         )
-        self.mlp_output = keras.layers.Dense(
-            self.slot_size, dtype=policy, name="mlp_output"
-        )
+        self.mlp_output = Dense(self.slot_size, dtype=policy, name="mlp_output")
 
     def build(self, input_shape):
         self._check_inputs(input_shape)
@@ -300,7 +299,6 @@ class SlotAttention(keras.layers.Layer):
         return slots, attention
 
     def get_config(self):
-        check_not_quantized(self)
         config = {
             "num_iterations": self.num_iterations,
             "num_slots": self.num_slots,
@@ -330,7 +328,7 @@ def _layer_norm(name, policy):
 
 
 def _projection(units, name, policy):
-    return keras.layers.Dense(units, use_bias=False, dtype=policy, name=name)
+    return Dense(units, use_bias=False, dtype=policy, name=name)
 
 
 class _KeyProjection(keras.layers.Layer):

@@ -15,7 +15,8 @@ class SlotInitializer(keras.layers.Layer):
     same distribution, slots are exchangeable and their number may differ between calls.
 
     Any layer with the call arguments `inputs` and `num_slots` can replace it:
-    `SlotAttention(..., slot_initializer=my_layer)`.
+    `SlotAttention(..., slot_initializer=my_layer)`. `FixedSlotInitializer` draws the
+    noise only once.
 
     Args:
         slot_size: Integer `D`, the size of a slot, at least 1.
@@ -66,7 +67,11 @@ class SlotInitializer(keras.layers.Layer):
                 dtype=self.compute_dtype,
                 seed=self.seed_generator,
             )
-        return self.mu + ops.exp(self.log_sigma) * noise  # [B, K, D]
+        return self.from_noise(noise)
+
+    def from_noise(self, noise):
+        """Slots `[B, K, D]` from standard normal noise of any shape `[B, K, D]`."""
+        return self.mu + ops.exp(self.log_sigma) * noise
 
     def _check_call(self, inputs, num_slots, noise):
         """Returns `num_slots` as an integer."""

@@ -8,11 +8,11 @@ from keras import ops
 from slot_attention_tf.layers.arguments import (
     as_pair,
     as_tuple,
-    check_not_quantized,
     check_positive,
     check_shape,
     depth,
 )
+from slot_attention_tf.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
@@ -90,12 +90,10 @@ class SlotMLP(keras.layers.Layer):
 
         policy = self.dtype_policy
         self.hidden = [
-            keras.layers.Dense(
-                units, activation="relu", dtype=policy, name=f"hidden_{i}"
-            )
+            Dense(units, activation="relu", dtype=policy, name=f"hidden_{i}")
             for i, units in enumerate(self.hidden_units)
         ]
-        self.output_dense = keras.layers.Dense(
+        self.output_dense = Dense(
             self.num_slots * self.slot_size, dtype=policy, name="output_dense"
         )
 
@@ -187,7 +185,6 @@ class SlotMLP(keras.layers.Layer):
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self):
-        check_not_quantized(self)
         config = {
             "num_slots": self.num_slots,
             "slot_size": self.slot_size,

@@ -6,10 +6,10 @@ from keras import ops
 
 from slot_attention_tf.layers.arguments import (
     as_pair,
-    check_not_quantized,
     check_positive,
     check_shape,
 )
+from slot_attention_tf.layers.dense import Dense
 
 
 def build_grid(resolution):
@@ -103,7 +103,7 @@ class SoftPositionEmbed(keras.layers.Layer):
         self.resolution = as_pair("resolution", resolution)
         self.grid = build_grid(self.resolution)  # [1, H, W, 4]
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.dense = keras.layers.Dense(
+        self.dense = Dense(
             self.hidden_size,
             kernel_initializer=self.kernel_initializer,
             dtype=self.dtype_policy,
@@ -131,7 +131,6 @@ class SoftPositionEmbed(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        check_not_quantized(self)
         config = {
             "hidden_size": self.hidden_size,
             "resolution": self.resolution,

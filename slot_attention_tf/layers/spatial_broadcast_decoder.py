@@ -6,7 +6,6 @@ from keras import ops
 from slot_attention_tf.layers.arguments import (
     as_pair,
     as_tuple,
-    check_not_quantized,
     check_positive,
     check_shape,
     depth,
@@ -172,7 +171,6 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
         return (*input_shape[:2], *self.resolution, self.num_channels + 1)
 
     def get_config(self):
-        check_not_quantized(self)
         config = {
             "resolution": self.resolution,
             "num_channels": self.num_channels,

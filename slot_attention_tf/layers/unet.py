@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from slot_attention_tf.layers.arguments import as_tuple, check_positive, depth
+from slot_attention_tf.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
@@ -109,9 +110,7 @@ class UNet(keras.layers.Layer):
         self.bottleneck_shape = shape
         sizes = (self.hidden_size, self.hidden_size, rows * columns * channels)
         self.mlp = [
-            keras.layers.Dense(
-                size, activation="relu", dtype=self.dtype_policy, name=f"mlp_{i}"
-            )
+            Dense(size, activation="relu", dtype=self.dtype_policy, name=f"mlp_{i}")
             for i, size in enumerate(sizes)
         ]
         for dense, size in zip(self.mlp, (sizes[-1], *sizes[:-1]), strict=True):

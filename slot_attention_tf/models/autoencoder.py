@@ -141,8 +141,12 @@ class SlotAttentionAutoEncoder(SlotModel):
             noise=noise,
             return_attention=return_attention,
         )  # [B, K, D], [B, T, N, K]
-        outputs = (*mix_slots(self.decoder(slots)), slots)
+        outputs = (*self.decode(slots), slots)
         return (*outputs, attention) if return_attention else outputs
+
+    def decode(self, slots):
+        """Decodes slots `[B, K, D]` to `(recon_combined, recons, masks)`."""
+        return mix_slots(self.decoder(slots))
 
     def loss_per_example(self, batch, outputs=None, training=True):
         """Mean squared error between each image and its reconstruction."""

@@ -213,6 +213,54 @@ class BaseModel(keras.Model):
                 stacklevel=3,
             )
 
+    def export(self, filepath, format="tf_saved_model", verbose=None, **options):
+        """Writes the model for programs that have neither Keras nor this package.
+
+        Inputs are `images`, float32 `[B, H, W, C]` with values in `[-1, 1]`, and where
+        the model starts from: `initial_slots` `[B, K, D]` of a model with Slot
+        Attention, standard normal `noise` of another that draws random numbers.
+        Outputs are those of `named_outputs`.
+
+        | format | | sizes |
+        |---|---|---|
+        | `"tf_saved_model"` | a folder, see `export_saved_model` | any `B` and `K` |
+        | `"onnx"` | a file for ONNX Runtime | any `B` and `K` |
+        | `"litert"` | a file for LiteRT, built-in operations only | `B` and `K` fixed |
+
+        A SavedModel can also draw random starts, anew or from a seed. ONNX and LiteRT
+        cannot take a seed: draw the start in the program. `export_onnx_steps` writes a
+        file that turns standard normal noise into initial slots.
+
+        Args:
+            filepath: The folder or file to write.
+            format: String, one of the formats above. `"onnx"` needs
+                `pip install slot_attention_tf[onnx]`.
+            verbose: Ignored. Nothing is printed.
+            **options: `num_iterations`, an integer, of all formats; `num_slots`, an
+                integer, of SavedModels and LiteRT; `batch_size`, an integer, of LiteRT.
+                Default: the model's, and 1 for `batch_size`.
+
+        Raises:
+            ImportError: If the converter to ONNX is not installed.
+            RuntimeError: Under another Keras backend than TensorFlow.
+            ValueError: If the format is unknown, or cannot hold the model: ONNX and
+                LiteRT take models that compute in float32, without gradients inside,
+                so neither IODINE nor DSPN. Nothing is written then.
+        """
+        from slot_attention_tf import export
+
+        exporters = {
+            "tf_saved_model": export.export_saved_model,
+            "onnx": export.export_onnx,
+            "litert": export.export_litert,
+        }
+        if format not in exporters:
+            raise ValueError(
+                f"`format` must be one of {', '.join(exporters)}. "
+                f"Received: format={format!r}"
+            )
+        exporters[format](self, filepath, **options)
+
     def quantize(self, mode, **kwargs):
         """Refused: a quantized model could be saved but not loaded."""
         raise NotImplementedError(

@@ -13,6 +13,7 @@ from slot_attention_tf.clevr_properties import (
 )
 from slot_attention_tf.layers.arguments import check_positive
 from slot_attention_tf.layers.conv_encoder import ConvEncoder
+from slot_attention_tf.layers.dense import Dense
 from slot_attention_tf.losses.hungarian import (
     hungarian_huber_loss_per_example,
     pad_targets,
@@ -104,12 +105,10 @@ class SlotAttentionClassifier(SlotModel):
         self.head_hidden_size = check_positive("head_hidden_size", head_hidden_size)
         self.property_weights = property_weights
         policy = self.dtype_policy
-        self.head_hidden = keras.layers.Dense(
+        self.head_hidden = Dense(
             head_hidden_size, activation="relu", dtype=policy, name="head_hidden"
         )
-        self.head_output = keras.layers.Dense(
-            num_properties, dtype=policy, name="head_output"
-        )
+        self.head_output = Dense(num_properties, dtype=policy, name="head_output")
         # All sizes are known: a model has its weights from the start.
         self.build((None, *self.resolution, num_channels))
 

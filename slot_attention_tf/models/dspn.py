@@ -12,6 +12,7 @@ from keras import ops
 from slot_attention_tf.clevr_properties import NUM_FEATURES
 from slot_attention_tf.layers.arguments import as_pair, check_positive
 from slot_attention_tf.layers.conv_encoder import ConvEncoder
+from slot_attention_tf.layers.dense import Dense
 from slot_attention_tf.layers.fspool import SetEncoder
 from slot_attention_tf.losses.hungarian import pad_targets
 from slot_attention_tf.models.base import BaseModel
@@ -146,7 +147,7 @@ class DSPN(BaseModel):
         self.encoder = encoder or default_encoder(
             self.resolution, dtype=self.dtype_policy, name="encoder"
         )
-        self.to_vector = keras.layers.Dense(
+        self.to_vector = Dense(
             self.latent_size, dtype=self.dtype_policy, name="to_vector"
         )
         if self._is_implicit:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from slot_attention_tf.layers.dense import Dense
 from slot_attention_tf.layers.soft_position_embed import spatial_broadcast
 
 COORDINATES = ("linear", "cosine")
@@ -101,7 +102,7 @@ class RefinementNetwork(keras.layers.Layer):
         }
         self.convs = convolutions(filters, kernel_size, 2, policy)
         self.mlp = [
-            keras.layers.Dense(
+            Dense(
                 units,
                 activation=None if i == len(mlp_sizes) - 1 else "elu",
                 kernel_initializer=linear_initializer(),
@@ -114,7 +115,7 @@ class RefinementNetwork(keras.layers.Layer):
         if lstm_size is not None:
             fan_in = mlp_sizes[-1] + 2 * output_size + 1 + lstm_size
             self.lstm = _lstm(lstm_size, fan_in, policy)
-        self.update = keras.layers.Dense(
+        self.update = Dense(
             output_size,
             kernel_initializer=linear_initializer(),
             dtype=policy,

@@ -7,31 +7,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import slot_attention_tf as sa
 from slot_attention_tf.clevr_properties import group_slices
 from slot_attention_tf.export import export_saved_model, load_saved_model
-from slot_attention_tf.models.classifier import SlotAttentionClassifier
-
-DECODERS = {
-    "strided": lambda: sa.SpatialBroadcastDecoder(
-        (8, 6), 3, (4, 3), filters=(4,), strides=2
-    ),
-    "full_size": lambda: sa.SpatialBroadcastDecoder(
-        (8, 6), 3, (8, 6), filters=(4,), strides=1
-    ),
-    "pixel_mlp": lambda: sa.PixelMLPDecoder((8, 6), hidden_sizes=(8,)),
-}
-
-
-def autoencoder(decoder="pixel_mlp", **kwargs):
-    encoder = sa.ConvEncoder((8, 6), filters=(4, 4), strides=(2, 1))
-    arguments = {"encoder": encoder, "decoder": DECODERS[decoder](), "slot_size": 8}
-    return sa.SlotAttentionAutoEncoder((8, 6), 3, 2, **{**arguments, **kwargs})
-
-
-def classifier(**kwargs):
-    encoder = sa.ConvEncoder((8, 6), filters=(4, 4), strides=(2, 1))
-    return SlotAttentionClassifier((8, 6), 3, 2, encoder=encoder, slot_size=8, **kwargs)
+from tests.export.small import (
+    BASELINES,
+    DECODERS,
+    assert_same,
+    autoencoder,
+    classifier,
+    expected_outputs,
+    images_and_slots,
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,30 +26,6 @@ def exported(tmp_path_factory):
     model, path = autoencoder(), tmp_path_factory.mktemp("saved_model")
     export_saved_model(model, path)
     return model, path
-
-
-def images_and_slots(rng, batch_size=4, num_slots=5):
-    images = rng.uniform(-1, 1, size=(batch_size, 8, 6, 3)).astype("float32")
-    slots = rng.normal(size=(batch_size, num_slots, 8)).astype("float32")
-    return images, slots
-
-
-def expected_outputs(outputs):
-    reconstruction, slot_images, masks, slots, attention = map(np.asarray, outputs)
-    return {
-        "reconstruction": reconstruction,
-        "slot_images": slot_images,
-        "masks": masks,
-        "segmentation": masks[..., 0].argmax(axis=1),
-        "slots": slots,
-        "attention": attention,
-    }
-
-
-def assert_same(outputs, expected):
-    assert outputs.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_allclose(outputs[name], value, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -122,6 +84,20 @@ def test_given_noise_gives_what_the_model_gives(rng, exported):
     assert_same(outputs, expected_outputs(expected))
 
 
+def test_a_seed_gives_the_same_start_every_time(rng, exported):
+    model, path = exported
+    images, _ = images_and_slots(rng)
+    signature = tf.saved_model.load(path).signatures["with_seed"]
+
+    def call(*seed):
+        return signature(images=tf.constant(images), seed=tf.constant(seed))
+
+    noise = tf.random.stateless_normal((4, 3, 8), (3, 1))
+    expected = model(images, noise=noise, return_attention=True)
+    assert_same(call(3, 1), expected_outputs(expected))
+    assert np.abs(call(3, 1)["slots"] - call(3, 2)["slots"]).max() > 1e-3
+
+
 def test_slots_and_iterations_of_the_export(rng, tmp_path):
     model = autoencoder()
     images, slots = images_and_slots(rng)
@@ -144,7 +120,7 @@ def test_slots_and_iterations_of_the_export(rng, tmp_path):
 def test_classifier_names_its_properties(rng, tmp_path):
     model = classifier()
     images, slots = images_and_slots(rng)
-    export_saved_model(model, tmp_path)
+    model.export(tmp_path)
     signatures = tf.saved_model.load(tmp_path).signatures
     outputs = signatures["with_initial_slots"](
         images=tf.constant(images), initial_slots=slots
@@ -161,41 +137,6 @@ def test_classifier_names_its_properties(rng, tmp_path):
     assert sampled["predictions"].shape == (1, 3, 19)
     loaded = load_saved_model(tmp_path).named_outputs(images, initial_slots=slots)
     np.testing.assert_allclose(loaded["predictions"], predictions, atol=1e-5)
-
-
-BASELINES = {
-    "slot_mlp": lambda: sa.SlotAttentionAutoEncoder(
-        (8, 6),
-        encoder=sa.ConvEncoder((8, 6), filters=(4,)),
-        decoder=DECODERS["pixel_mlp"](),
-        slot_attention=sa.SlotMLP(3, 8, (8, 6), (4, 4), (8,)),
-    ),
-    "monet": lambda: sa.MONet(
-        (8, 6),
-        3,
-        latent_size=4,
-        attention_filters=(4, 4),
-        encoder_filters=(4,),
-        decoder_filters=(4,),
-    ),
-    "iodine": lambda: sa.IODINE(
-        (8, 6),
-        3,
-        1,
-        slot_size=4,
-        decoder_filters=(4,),
-        encoder_filters=(4,),
-        mlp_sizes=(8,),
-    ),
-    "dspn": lambda: sa.DSPN(
-        (8, 6),
-        3,
-        num_iterations=2,
-        latent_size=8,
-        set_encoder_size=8,
-        encoder=sa.ConvEncoder((8, 6), filters=(4,)),
-    ),
-}
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -13,6 +13,11 @@ from slot_attention_tf.layers import arguments
 LAYERS = {
     "SlotAttention": (lambda: sa.SlotAttention(2, 3, 8, 16), (2, 10, 5), {}),
     "SlotInitializer": (lambda: sa.SlotInitializer(8), (2, 10, 5), {"num_slots": 3}),
+    "FixedSlotInitializer": (
+        lambda: sa.FixedSlotInitializer(8, 4),
+        (2, 10, 5),
+        {"num_slots": 3},
+    ),
     "SlotMLP": (lambda: sa.SlotMLP(3, 8, (2, 5)), (2, 10, 5), {}),
     "SoftPositionEmbed": (lambda: sa.SoftPositionEmbed(5, (4, 3)), (2, 4, 3, 5), {}),
     "ConvEncoder": (lambda: sa.ConvEncoder((8, 6), filters=(4,)), (2, 8, 6, 3), {}),
@@ -32,7 +37,8 @@ LAYERS = {
         {},
     ),
 }
-CHECKED = sorted(set(LAYERS) - {"SlotInitializer"})  # It reads the batch size only.
+# Those read the batch size only.
+CHECKED = sorted(set(LAYERS) - {"SlotInitializer", "FixedSlotInitializer"})
 
 
 @pytest.mark.parametrize("name", CHECKED)
@@ -105,24 +111,33 @@ def test_a_functional_model_keeps_an_integer_of_numpy(tmp_path):
     assert model(np.zeros((2, 10, 5))).shape == (2, 5, 8)
 
 
-# SlotInitializer has no layer that Keras quantizes.
-@pytest.mark.parametrize("name", CHECKED)
+@pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a .quantize")
-def test_a_quantized_layer_computes_but_is_not_saved(rng, name, tmp_path):
+@pytest.mark.filterwarnings("ignore:Layers of slot_attention_tf stay in floating point")
+def test_a_quantized_model_with_our_layer_is_saved(rng, name, tmp_path):
     make, shape, kwargs = LAYERS[name]
     inputs = keras.Input(shape[1:])
+    hidden = keras.layers.Dense(shape[-1], name="theirs")(inputs)
     layer = make()
-    outputs = layer(inputs, **kwargs)
-    model = keras.Model(inputs, outputs)
-    data = rng.normal(size=shape).astype("float32")
-    before = np.array(model(data))
+    model = keras.Model(inputs, layer(hidden, **kwargs))
+    before = [np.array(weight) for weight in layer.weights]
     model.quantize("int8")
-    after = np.array(model(data))
-    if name != "SlotAttention":  # It starts from other slots each time.
-        assert 0 < np.abs(after - before).max() < 0.1
-    words = rf"(?s)cannot be saved.*before `quantize`.*Received: .*'{layer.name}'"
-    with pytest.raises(ValueError, match=words):
-        model.save(tmp_path / "model.keras")
+    assert model.get_layer("theirs").kernel.dtype == "int8"
+    for weight, expected in zip(layer.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    model.save(tmp_path / "model.keras")
+    copy = keras.saving.load_model(tmp_path / "model.keras")
+    if name not in ("SlotAttention", "SlotInitializer"):  # They start at random.
+        data = rng.normal(size=shape).astype("float32")
+        np.testing.assert_array_equal(copy(data), model(data))
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a .quantize")
+def test_a_quantized_model_says_that_our_layers_are_not():
+    inputs = keras.Input((10, 5))
+    model = keras.Model(inputs, sa.SlotMLP(3, 8, (2, 5))(inputs))
+    with pytest.warns(UserWarning, match="slot_attention_tf stay in floating point"):
+        model.quantize("int8")
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, "3", None, np.float32(3), [3]])

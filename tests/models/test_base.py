@@ -186,6 +186,22 @@ def test_quantization_is_refused_before_anything_changes(name):
     assert all(weight.dtype == "float32" for weight in model.weights)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a .quantize")
+@pytest.mark.filterwarnings("ignore:Layers of slot_attention_tf stay in floating point")
+def test_a_quantized_model_around_ours_is_saved(name, tmp_path):
+    inner = small_model(name)
+    inputs = keras.Input((8, 6, 3))
+    outer = keras.Model(inputs, inner(keras.layers.Dense(3)(inputs)))
+    before = inner.get_weights()
+    outer.quantize("int8")
+    outer.save(tmp_path / "model.keras")
+    copy = keras.saving.load_model(tmp_path / "model.keras")
+    for each in (inner, copy.get_layer(inner.name)):
+        for weight, expected in zip(each.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(weight, expected)
+
+
 def test_a_classifier_works_on_sequences(rng):
     model = small_model("classifier")
     inputs = keras.Input((5, 8, 6, 3))
