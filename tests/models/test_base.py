@@ -186,7 +186,7 @@ def test_quantization_is_refused_before_anything_changes(name):
     assert all(weight.dtype == "float32" for weight in model.weights)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a .quantize")
 @pytest.mark.filterwarnings("ignore:Layers of slot_attention_tf stay in floating point")
 def test_a_quantized_model_around_ours_is_saved(name, tmp_path):
