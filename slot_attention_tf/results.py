@@ -69,6 +69,7 @@ def add_run(model_dir, folder=FOLDER):
     row = {
         **{key: config[key] for key in kept},
         "changes": config.get("changes", []),
+        "attempts": config.get("attempts", []),
         "device": config["device"],
         "seconds": round(max(row.get("seconds", 0) for row in run.read_metrics())),
         "command": config["command"],
@@ -175,7 +176,7 @@ def summarize(rows):
             "preset": preset,
             "model_name": model_name,
             "dataset": dataset,
-            "seeds": [row["seed"] for row in group],
+            "seeds": [_seed(row) for row in group],
             "seconds": [row["seconds"] for row in group],
         }
         for score in SCORES[task]:
@@ -183,6 +184,12 @@ def summarize(rows):
             summary[score] = (float(np.mean(values)), float(np.std(values)))
         summaries.append(summary)
     return summaries
+
+
+def _seed(row):
+    """The seed of a run, and how many of its starts failed."""
+    failures = len(row.get("attempts", []))
+    return f"{row['seed']}{f' (restarted {failures}x)' if failures else ''}"
 
 
 def table(rows):
@@ -207,7 +214,7 @@ def table(rows):
                     each["dataset"],
                     each["preset"],
                     each["model_name"],
-                    ", ".join(map(str, each["seeds"])),
+                    ", ".join(each["seeds"]),
                     *spread,
                     _range(minutes),
                 ]

@@ -51,7 +51,7 @@ def test_rows_and_curves_of_runs_become_one_line(tmp_path):
         assert json.loads(curve[0])["loss"] == 0.5
     rows = results.read_rows(tmp_path / "results")
     (summary,) = results.summarize(rows)
-    assert summary["seeds"] == [0, 1] and summary["seconds"] == [90, 90]
+    assert summary["seeds"] == ["0", "1"] and summary["seconds"] == [90, 90]
     assert summary["fg_ari"] == pytest.approx((0.85, 0.05))
     text = results.table(rows)
     assert "| slot_attention | 0, 1 | 0.850 ± 0.050 | 0.500 ± 0.000 |" in text

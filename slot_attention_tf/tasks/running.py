@@ -5,18 +5,50 @@ import functools
 import time
 
 import keras
+import tensorflow as tf
 
 from slot_attention_tf.models import find_model
+from slot_attention_tf.models.registry import ModelEntry
+from slot_attention_tf.presets import Preset
 from slot_attention_tf.settings import replace
 from slot_attention_tf.tasks.runs import run_config, sibling_scores
+from slot_attention_tf.tasks.task import Task
 from slot_attention_tf.training.devices import is_chief, prepare_process
-from slot_attention_tf.training.loop import LoopSettings, Trainer
+from slot_attention_tf.training.loop import LoopSettings, NonFiniteLossError, Trainer
 from slot_attention_tf.training.options import RunOptions
 from slot_attention_tf.training.run_directory import RunDirectory
 from slot_attention_tf.training.schedule import WarmupExponentialDecay
 from slot_attention_tf.visualization import figure_to_image
 
 _NUM_PICTURES = 8
+# The seeds of the starts of a run (`--restarts`): no other run of a series has them.
+_SEEDS_APART = 1_000
+# The share of a run after which masks that are stripes count as a failure.
+_PATIENCE = 0.2
+
+
+class FailedStartError(RuntimeError):
+    """A run shows signs that it will not learn."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What all starts of a run share."""
+
+    task: Task
+    entry: ModelEntry
+    preset_name: str
+    preset: Preset
+    options: RunOptions
+    given: dict
+    callbacks: list | None
+    strategy: tf.distribute.Strategy
+    run: RunDirectory
+    watched: tf.data.Dataset
+    first: dict  # The first batch of `watched`.
+
+    def seed_after(self, failures):
+        return self.options.seed + _SEEDS_APART * len(failures)
 
 
 def run_task(task, model_name, preset_name, given, callbacks=None):
@@ -26,27 +58,82 @@ def run_task(task, model_name, preset_name, given, callbacks=None):
     preset, options = resolve(task, entry, preset_name, given)
     task.check(preset)
     strategy = prepare_process(options)  # Before anything else runs on TensorFlow.
+    if options.restarts and strategy.cluster_resolver is not None:
+        raise ValueError(
+            "Several machines cannot restart a run together: leave out --restarts. "
+            f"Received: restarts={options.restarts}"
+        )
     watched = task.open_dataset(preset, task.watched_split, options.data_dir)
     watched = watched.take(-(-task.num_watched_scenes // preset.batch_size))
     first = next(iter(watched))
     task.check_batch(preset, first)
+    plan = _Plan(
+        task=task,
+        entry=entry,
+        preset_name=preset_name,
+        preset=preset,
+        options=options,
+        given=given,
+        callbacks=callbacks,
+        strategy=strategy,
+        run=RunDirectory(options.model_dir, writable=is_chief(strategy)),
+        watched=watched,
+        first=first,
+    )
+    return _start_until_it_works(plan)
 
-    run = RunDirectory(options.model_dir, writable=is_chief(strategy))
-    with strategy.scope():
-        model = entry.model_class(**preset.model_arguments(), seed=options.seed)
-        trainer = make_trainer(preset, options, model, run, strategy)
-    pictured = {key: value[:_NUM_PICTURES] for key, value in first.items()}
-    model.check_training(first["image"])
+
+def _start_until_it_works(plan):
+    """Starts again after a failure, as often as `--restarts` says."""
+    while True:
+        failures = plan.run.read_attempts()
+        try:
+            return _start(plan, failures)
+        except (FailedStartError, NonFiniteLossError) as error:
+            if len(failures) >= plan.options.restarts:
+                raise
+            seed = plan.seed_after(failures)
+            plan.run.set_aside({"seed": seed, "reason": str(error)})
+            print(
+                f"The start with seed {seed} failed: {error}\n"
+                f"It is kept in {plan.run.path}/attempts/{len(failures)}.",
+                flush=True,
+            )
+
+
+def _start(plan, failures):
+    """Begins, or continues, the start of a run that follows these failures."""
+    seed = plan.seed_after(failures)
+    keras.utils.set_random_seed(seed)
+    with plan.strategy.scope():
+        arguments = plan.preset.model_arguments()
+        model = plan.entry.model_class(**arguments, seed=seed)
+        trainer = make_trainer(
+            plan.preset, plan.options, model, plan.run, plan.strategy
+        )
+    model.check_training(plan.first["image"])
     # Before anything is written: another architecture than the run's is an error.
-    step = trainer.restore()
-    run.open_run(run_config(task, entry, preset_name, preset, options, model, given))
+    trainer.restore()
+    identity = (plan.task, plan.entry, plan.preset_name, plan.preset, plan.options)
+    config = run_config(*identity, model, plan.given)
+    plan.run.open_run({**config, "attempts": failures})
+    may_fail = len(failures) < plan.options.restarts
+    return _train_and_evaluate(
+        plan,
+        trainer,
+        functools.partial(_training_batches, plan, seed),
+        functools.partial(_on_evaluation, plan, trainer, may_fail),
+    )
+
+
+def _train_and_evaluate(plan, trainer, batches, on_evaluation):
+    """Trains to the end, saves and scores; returns the scores, if there are any."""
+    run, model, preset = plan.run, trainer.model, plan.preset
+    step = int(trainer.step.numpy())
     if step < preset.num_train_steps:
         print(f"Training {run.path} from step {step}.", flush=True)
-        finished = trainer.train(
-            functools.partial(_training_batches, task, preset, options),
-            functools.partial(_on_evaluation, task, trainer, watched, pictured),
-            callbacks if run.writable else None,
-        )
+        callbacks = plan.callbacks if run.writable else None
+        finished = trainer.train(batches, on_evaluation, callbacks)
         if not finished:
             step = trainer.step.numpy()
             print(f"Stopped at step {step}. The same command continues.")
@@ -61,7 +148,8 @@ def run_task(task, model_name, preset_name, given, callbacks=None):
     with trainer.averaged():
         if step < preset.num_train_steps or not run.model_file.exists():
             model.save(run.model_file)
-        scores = evaluate(task, run, model, preset, int(trainer.step.numpy()), options)
+        step = int(trainer.step.numpy())
+        scores = evaluate(plan.task, run, model, preset, step, plan.options)
     print(f"Pictures: {run.pictures}")
     return scores
 
@@ -185,29 +273,34 @@ def evaluate(
     return row
 
 
-def _training_batches(task, preset, options, start_batch, num_shards, shard_index):
-    return task.open_dataset(
-        preset,
-        task.train_split,
-        options.data_dir,
+def _training_batches(plan, seed, start_batch, num_shards, shard_index):
+    return plan.task.open_dataset(
+        plan.preset,
+        plan.task.train_split,
+        plan.options.data_dir,
         shuffle=True,
         repeat=True,
-        seed=options.seed,
+        seed=seed,
         start_batch=start_batch,
         num_shards=num_shards,
         shard_index=shard_index,
-        **task.training_options,
+        **plan.task.training_options,
     )
 
 
-def _on_evaluation(task, trainer, watched, pictured, step, progress):
+def _on_evaluation(plan, trainer, may_fail, step, progress):
     """Scores the model on scenes held out of training, and draws a few."""
-    if not trainer.run.writable:
+    task, run = plan.task, plan.run
+    if not run.writable:
         return None
+    pictured = {key: value[:_NUM_PICTURES] for key, value in plan.first.items()}
     with trainer.averaged():
-        scores = task.evaluate(trainer.model, watched)
+        scores = task.evaluate(trainer.model, plan.watched)
         figures = task.figures(trainer.model, pictured)
     for name, figure in figures.items():
-        trainer.run.save_figure(f"{name}_{step:07}.png", figure)
+        run.save_figure(f"{name}_{step:07}.png", figure)
         progress.image(name, figure_to_image(figure), step)
+    signs = task.signs_of_failure(scores, [])
+    if signs and may_fail and step >= _PATIENCE * plan.preset.num_train_steps:
+        raise FailedStartError(f"At step {step}: {' '.join(signs)}")
     return {name: value for name, value in scores.items() if isinstance(value, float)}

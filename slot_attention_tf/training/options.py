@@ -25,6 +25,11 @@ class RunOptions:
     )
     jit_compile: bool = setting("Compile the training step by XLA.", False)
     deterministic: bool = setting("Bit-identical runs; slower.", False)
+    restarts: int = setting(
+        "How often a run that diverges or makes stripes begins anew, with other seeds.",
+        0,
+        minimum=0,
+    )
     log_interval: int = setting("Steps between two logged rows.", 100)
     checkpoint_interval: int = setting("Steps between two checkpoints.", 1000)
     eval_interval: int = setting("Steps between two evaluations with pictures.", 1000)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 # What a run is: it may not change while the run goes on.
@@ -30,6 +31,7 @@ class RunDirectory:
     | `pictures/`, `tensorboard/` | what the run shows |
     | `checkpoints/` | the last five, to continue from |
     | `model.keras` | the trained model |
+    | `attempts/0/`, ... | all of these of a start that failed, and `failure.json` |
 
     Args:
         path: The folder; created with the first file.
@@ -85,6 +87,39 @@ class RunDirectory:
                 print(f"Changed in {self.path}: {change}")
             config["changes"] = [*previous.get("changes", []), *changes]
         self.write_text("config.json", json.dumps(config, indent=2) + "\n")
+
+    def read_attempts(self):
+        """Returns what failed before the present start: a list of dictionaries."""
+        self._finish_setting_aside()
+        files = sorted(
+            self._attempts.glob("*/failure.json"),
+            key=lambda file: int(file.parent.name),
+        )
+        return [json.loads(file.read_text("utf-8")) for file in files]
+
+    def set_aside(self, failure):
+        """Moves a start that failed to `attempts/`, so that another can begin.
+
+        Args:
+            failure: Dictionary that says which start it was and why it failed.
+        """
+        self.write_text("failure.json", json.dumps(failure) + "\n")
+        self._finish_setting_aside()
+
+    @property
+    def _attempts(self):
+        return self.path / "attempts"
+
+    def _finish_setting_aside(self):
+        """Does, or completes, the moves. The last one makes it count."""
+        if not self.writable or not (self.path / "failure.json").exists():
+            return
+        folder = self._attempts / str(len(list(self._attempts.glob("*/failure.json"))))
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in self.path.iterdir():
+            if file.name not in ("attempts", "failure.json"):
+                shutil.move(file, folder / file.name)
+        os.replace(self.path / "failure.json", folder / "failure.json")
 
     def _check_same_run(self, previous, config):
         if "task" not in previous:
