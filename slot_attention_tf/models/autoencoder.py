@@ -45,6 +45,9 @@ class SlotAttentionAutoEncoder(SlotModel):
         slot_attention: Optional layer to stand in the place of Slot Attention, called
             like it, such as a `SlotMLP`. Its sizes replace `num_slots`,
             `num_iterations` and `slot_size`, which may then be left out.
+        recompute_decoder: Boolean. If `True`, the decoder works on one slot after the
+            other and keeps none of its activations for the backward pass, which
+            computes them again: less memory, more time.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -87,6 +90,7 @@ class SlotAttentionAutoEncoder(SlotModel):
         decoder=None,
         seed=None,
         slot_attention=None,
+        recompute_decoder=False,
         **kwargs,
     ):
         super().__init__(
@@ -105,6 +109,7 @@ class SlotAttentionAutoEncoder(SlotModel):
         self.decoder = decoder or default_decoder(
             self.resolution, num_channels, dtype=self.dtype_policy
         )
+        self.recompute_decoder = recompute_decoder
         # All sizes are known: a model has its weights from the start.
         self.build((None, *self.resolution, num_channels))
 
@@ -146,7 +151,12 @@ class SlotAttentionAutoEncoder(SlotModel):
 
     def decode(self, slots):
         """Decodes slots `[B, K, D]` to `(recon_combined, recons, masks)`."""
-        return mix_slots(self.decoder(slots))
+        num_slots = slots.shape[1]
+        if not self.recompute_decoder or num_slots is None:
+            return mix_slots(self.decoder(slots))
+        decode = keras.remat(self.decoder)
+        decoded = [decode(each) for each in ops.split(slots, num_slots, axis=1)]
+        return mix_slots(ops.concatenate(decoded, axis=1))
 
     def loss_per_example(self, batch, outputs=None, training=True):
         """Mean squared error between each image and its reconstruction."""
@@ -165,6 +175,9 @@ class SlotAttentionAutoEncoder(SlotModel):
             (batch, slots, *self.resolution, 1),
             (batch, slots, self.slot_size),
         )
+
+    def get_config(self):
+        return {**super().get_config(), "recompute_decoder": self.recompute_decoder}
 
     def named_outputs(self, images, **options):
         outputs = self(images, return_attention=self.has_attention, **options)
@@ -221,6 +234,10 @@ class AutoEncoderPreset(SlotModelPreset):
         "Stride of each layer of the decoder, or one for all.", (1,)
     )
     patch_size: int = setting("Side of the patch that a pixel decoder decodes.", 1)
+    recompute_decoder: bool = setting(
+        "Less memory, more time: decode slot by slot, again in the backward pass.",
+        False,
+    )
 
     def make_decoder(self, dtype=None):
         if self.pixel_decoder:
@@ -247,7 +264,11 @@ class AutoEncoderPreset(SlotModelPreset):
 
     def model_arguments(self, dtype=None):
         arguments = super().model_arguments(dtype)
-        return {**arguments, "decoder": self.make_decoder(dtype)}
+        return {
+            **arguments,
+            "decoder": self.make_decoder(dtype),
+            "recompute_decoder": self.recompute_decoder,
+        }
 
 
 PRESETS = {

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import slot_attention_tf as sa
 
@@ -135,3 +136,35 @@ def test_wrong_arguments():
         tiny_model(num_channels=1)
     with pytest.raises(ValueError, match="Received: loss='mse'"):
         tiny_model().compile(loss="mse")
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_recomputing_the_decoder_changes_neither_values_nor_gradients(rng, jit_compile):
+    models = [
+        sa.SlotAttentionAutoEncoder(
+            (8, 8),
+            num_slots=3,
+            num_iterations=2,
+            encoder=sa.ConvEncoder((8, 8), filters=(8,)),
+            recompute_decoder=recompute,
+        )
+        for recompute in (False, True)
+    ]
+    models[1].set_weights(models[0].get_weights())
+    images = rng.uniform(-1, 1, (2, 8, 8, 3)).astype("float32")
+    slots = rng.normal(size=(2, 3, 64)).astype("float32")
+
+    @tf.function(jit_compile=jit_compile)
+    def loss_and_gradients(model):
+        with tf.GradientTape() as tape:
+            outputs = model(images, initial_slots=slots)
+            loss = tf.reduce_mean(tf.square(outputs[0] - images))
+        return [loss, *outputs, *tape.gradient(loss, model.trainable_variables)]
+
+    found, expected = loss_and_gradients(models[1]), loss_and_gradients(models[0])
+    compared = [(a, b) for a, b in zip(found, expected, strict=True) if b is not None]
+    assert len(compared) > 5 + 10
+    for a, b in compared:
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    copy = sa.SlotAttentionAutoEncoder.from_config(models[1].get_config())
+    assert copy.recompute_decoder
