@@ -24,7 +24,11 @@ from slot_attention_tf.layers import spatial_broadcast
 from slot_attention_tf.models import SlotAttentionAutoEncoder
 
 FLAGS = flags.FLAGS
-PRESETS = SlotAttentionAutoEncoder.presets
+PRESETS = {
+    name: preset
+    for name, preset in SlotAttentionAutoEncoder.presets.items()
+    if "/" not in name and not preset.pixel_decoder  # Others have no such plain graph.
+}
 flags.DEFINE_enum("preset", "tetrominoes", sorted(PRESETS), "Model to time.")
 flags.DEFINE_integer("batch_size", 16, "Images of a step.", lower_bound=1)
 flags.DEFINE_integer("steps", 10, "Timed steps of each.", lower_bound=1)

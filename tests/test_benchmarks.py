@@ -13,9 +13,8 @@ from tests.conftest import ROOT
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("step_time.py --preset=tetrominoes_cpu --batch_size=1 --steps=1", "ratio"),
+        ("step_time.py --preset=tetrominoes --batch_size=1 --steps=1", "ratio"),
         ("efficiency.py --preset=clevr_cpu --batch_size=1 --steps=1", "dspn"),
-        ("efficiency.py --batch_size=1 --steps=1", "iodine"),
         ("matching.py --preset=clevr_cpu --batch_size=2 --steps=1", "in the step"),
         ("data_throughput.py --datasets tetrominoes --seconds=0.1", "tetrominoes"),
     ],

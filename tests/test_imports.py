@@ -16,18 +16,11 @@ ORDERS = {
     "package_first": "import slot_attention_tf\nimport tensorflow as tf",
     "tensorflow_first": "import tensorflow as tf\nimport slot_attention_tf",
     "keras_first": "import keras, slot_attention_tf\nimport tensorflow as tf",
-    "one_room": "from slot_attention_tf.layers import SlotMLP\nimport tensorflow as tf",
     "one_layer": (
         "from slot_attention_tf.layers.slot_attention import SlotAttention\n"
         "import tensorflow as tf"
     ),
-    "metrics": "from slot_attention_tf.metrics import AdjustedRandIndex\n"
-    "import tensorflow as tf",
     "presets": "from slot_attention_tf import presets\nimport tensorflow as tf",
-    "one_model": (
-        "from slot_attention_tf.models.classifier import SlotAttentionClassifier\n"
-        "import tensorflow as tf"
-    ),
 }
 
 
@@ -39,7 +32,7 @@ def saved(tmp_path_factory):
     return str(path)
 
 
-SLOW = ("tensorflow_first", "one_layer", "one_model", "metrics")
+SLOW = ("tensorflow_first", "one_layer")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def run(path, **inputs):
 
 
 def test_a_fresh_model_runs_in_a_process_without_the_package(rng, tmp_path, run_python):
-    model = sa.SlotAttentionAutoEncoder.from_preset("tetrominoes")
+    model = sa.SlotAttentionAutoEncoder.from_preset("tetrominoes", load_weights=False)
     path = tmp_path / "new" / "model.tflite"
     model.export(path, format="litert")
     images = rng.uniform(-1, 1, size=(1, 35, 35, 3)).astype("float32")

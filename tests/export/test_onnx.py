@@ -46,7 +46,7 @@ def as_arrays(outputs):
 
 
 def test_a_fresh_model_runs_in_a_process_without_the_package(rng, tmp_path, run_python):
-    model = sa.SlotAttentionAutoEncoder.from_preset("tetrominoes")
+    model = sa.SlotAttentionAutoEncoder.from_preset("tetrominoes", load_weights=False)
     path = tmp_path / "new" / "model.onnx"
     model.export(path, format="onnx")
     inputs = {}

@@ -247,12 +247,11 @@ def test_the_loss_adds_that_of_the_set_encoder(rng):
     )
 
 
-@pytest.mark.slow
 @MODES
 def test_every_weight_learns_by_fit(differentiation, rng):
     model = small_dspn(differentiation)
     before = [array(weight) for weight in model.trainable_weights]
-    model.compile(keras.optimizers.Adam(3e-3))
+    model.compile(keras.optimizers.Adam(3e-3), run_eagerly=True)
     targets = rng.uniform(size=(8, 4, 5)).astype("float32")
     history = model.fit(
         images(rng, 8), targets, batch_size=8, epochs=20, verbose=0
