@@ -47,7 +47,7 @@ test-oldest:
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt ".[dev]"
 	$(VENV)-oldest/bin/python -m pytest -n 2 --dist loadfile -m "not slow" -W default \
-		tests/layers tests/losses tests/training tests/test_saving.py tests/export
+		tests/layers tests/training tests/test_saving.py tests/export
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .
