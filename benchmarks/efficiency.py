@@ -37,7 +37,7 @@ TASKS = ("discovery", "set_prediction")
 
 
 def make_step(task, name, preset_name, batch_size):
-    """Returns a function that trains a model on the same random batch each time."""
+    """A function that trains a model on one random batch, and the model's size."""
     entry = find_model(task, name)
     preset = entry.presets[preset_name]
     model = entry.model_class(**preset.model_arguments())

@@ -4,6 +4,13 @@ import json
 import os
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "slurm")
+# What tells a process which task of which step it is.
+_SLURM_VARIABLES = (
+    "SLURM_PROCID",
+    "SLURM_STEP_NUM_TASKS",
+    "SLURM_STEP_NODELIST",
+    "SLURM_STEP_TASKS_PER_NODE",
+)
 PRECISIONS = ("float32", "bfloat16", "float16", "auto")
 
 
@@ -21,7 +28,6 @@ def prepare_process(options):
     import keras
     import tensorflow as tf
 
-    keras.utils.set_random_seed(options.seed)
     precision = options.precision
     if precision == "auto":
         precision, reason = choose_precision()
@@ -74,25 +80,28 @@ def slurm_cluster():
         Dictionary with the keys `"cluster"` and `"task"`.
 
     Raises:
-        RuntimeError: If this process is not a task of a Slurm step.
+        ValueError: If this process is not a task of a Slurm step.
     """
     import tensorflow as tf
 
-    try:
-        # Jobs that share a node need ports of their own.
-        port = 20_000 + 16 * (int(os.environ.get("SLURM_JOB_ID", 0)) % 2_000)
-        tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
-        # The numbers of GPUs are no facts: without them it would call nvidia-smi and
-        # choose the GPUs itself.
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
-        )
-        cluster = resolver.cluster_spec().as_dict()
-    except (KeyError, RuntimeError) as error:
-        raise RuntimeError(
+    missing = [name for name in _SLURM_VARIABLES if name not in os.environ]
+    if missing:
+        raise ValueError(
             "--strategy=slurm is for processes that `srun` starts, one for each worker "
-            f"(examples/cluster/slurm.sbatch). Received: an environment without {error}"
-        ) from error
+            "(examples/cluster/slurm.sbatch). Received: an environment without "
+            f"{', '.join(missing)}"
+        )
+    # Jobs that share a node need ports of their own.
+    port = 20_000 + 16 * (int(os.environ.get("SLURM_JOB_ID", 0)) % 2_000)
+    # The numbers of GPUs are no facts: without them it would call nvidia-smi and choose
+    # the GPUs itself.
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        port_base=port,
+        gpus_per_node=int(os.environ["SLURM_STEP_NUM_TASKS"]),
+        gpus_per_task=1,
+        auto_set_gpu=False,
+    )
+    cluster = resolver.cluster_spec().as_dict()
     task_type, index = resolver.get_task_info()
     return {"cluster": cluster, "task": {"type": task_type, "index": index}}
 

@@ -34,11 +34,11 @@ def test_each_task_of_a_slurm_step_is_a_worker(rank, index, host, monkeypatch):
     assert len(set(workers)) == 4
 
 
-def test_outside_of_slurm_it_says_how_to_start(monkeypatch):
+def test_outside_of_slurm_the_script_says_how_to_start(run_script, monkeypatch):
     for name in ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(RuntimeError, match=r"srun.*SLURM_STEP_NUM_TASKS"):
-        slurm_cluster()
+    message = run_script("train_discovery.py", strategy="slurm")
+    assert re.search(r"^ValueError: .*srun.*SLURM_STEP_NUM_TASKS", message)
 
 
 def check_flags(given):
