@@ -81,6 +81,22 @@ def one_or_all(values):
 
 # What each name of a preset means: data, size and number of slots, written once. The
 # `_cpu` ones are generated scenes and settings for a laptop.
+_MULTI_DSPRITES = {"resolution": (64, 64), "num_slots": 6}
+_BINARIZED = {"resolution": (64, 64), "num_channels": 1, "num_slots": 4}
+_CLEVR6 = {
+    "dataset": "clevr_with_masks/real",
+    "resolution": (128, 128),
+    "crop": CROP,
+    "max_num_objects": 6,
+    "num_slots": 7,
+}
+# Drawn at this size, and cropped.
+_SMALL_CLEVR6 = {
+    "dataset": "clevr_with_masks/laptop",
+    "resolution": (64, 64),
+    "max_num_objects": 6,
+    "num_slots": 7,
+}
 DATA = {
     "tetrominoes": {
         "dataset": "tetrominoes/real",
@@ -89,21 +105,29 @@ DATA = {
     },
     "multi_dsprites": {
         "dataset": "multi_dsprites/colored_on_grayscale_real",
-        "resolution": (64, 64),
-        "num_slots": 6,
+        **_MULTI_DSPRITES,
     },
-    "clevr6": {
-        "dataset": "clevr_with_masks/real",
-        "resolution": (128, 128),
-        "crop": CROP,
-        "max_num_objects": 6,
-        "num_slots": 7,
+    "multi_dsprites_binarized": {
+        "dataset": "multi_dsprites/binarized_real",
+        **_BINARIZED,
     },
+    "clevr6": _CLEVR6,
+    "clevr6_grayscale": {**_CLEVR6, "grayscale": True},
     "tetrominoes_cpu": {
         "dataset": "tetrominoes/synthetic",
         "resolution": (35, 35),
         "num_slots": 4,
     },
+    "multi_dsprites_cpu": {
+        "dataset": "multi_dsprites/colored_on_grayscale_synthetic",
+        **_MULTI_DSPRITES,
+    },
+    "multi_dsprites_binarized_cpu": {
+        "dataset": "multi_dsprites/binarized_synthetic",
+        **_BINARIZED,
+    },
+    "clevr6_cpu": _SMALL_CLEVR6,
+    "clevr6_grayscale_cpu": {**_SMALL_CLEVR6, "grayscale": True},
     "clevr10": {
         "dataset": "clevr",
         "resolution": (128, 128),
@@ -121,6 +145,12 @@ DATA = {
         "resolution": (64, 64),
         "max_num_objects": 4,
         "num_slots": 4,
+    },
+    "clevr6_properties_cpu": {
+        "dataset": "synthetic_clevr/laptop10",
+        "resolution": (64, 64),
+        "max_num_objects": 6,
+        "num_slots": 6,
     },
 }
 

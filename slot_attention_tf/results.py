@@ -59,8 +59,8 @@ def add_run(model_dir, folder=FOLDER):
         ValueError: If a row of another run with the same name is there already.
     """
     run = RunDirectory(model_dir)
-    config, evaluations = run.read_config(), run.read_evaluations()
-    if config is None or not evaluations or not run.model_file.exists():
+    config, evaluation = run.read_config(), run.read_final_evaluation()
+    if config is None or evaluation is None or not run.model_file.exists():
         raise FileNotFoundError(
             f"{model_dir} holds no finished run with an evaluation: train it to its "
             "end, or evaluate it."
@@ -73,7 +73,13 @@ def add_run(model_dir, folder=FOLDER):
         "device": config["device"],
         "seconds": round(max(row.get("seconds", 0) for row in run.read_metrics())),
         "command": config["command"],
-        "evaluation": _final(evaluations),
+        "parameters": config.get("parameters"),
+        "evaluation": evaluation,
+        "sweeps": [
+            row
+            for row in run.read_evaluations()
+            if row["step"] == evaluation["step"] and row != evaluation
+        ],
         "weights_sha256": _sha256(run.model_file),
     }
     name = f"{row['model_name']}_{row['seed']}"
@@ -249,22 +255,6 @@ def update_readme(readme, rows, check=False):
         text = text[:begin] + "\n" + table(rows) + "\n" + text[end:]
         readme.write_text(text, "utf-8")
     return same
-
-
-def _final(evaluations):
-    """The last evaluation of the run as it was trained."""
-    first = evaluations[0]
-    same = (
-        "split",
-        "num_slots",
-        "num_iterations",
-        "max_num_objects",
-        "dataset",
-        "seed",
-    )
-    return [
-        row for row in evaluations if all(row.get(k) == first.get(k) for k in same)
-    ][-1]
 
 
 def _sha256(path):

@@ -32,7 +32,9 @@ def test_every_preset_builds_and_takes_a_step_at_a_reduced_size(task, model, nam
     optimizer = small.make_optimizer(1e-3)
     instance.compile(optimizer, run_eagerly=True)  # To trace a graph takes longer.
     before = [np.array(weight) for weight in instance.trainable_variables]
-    data = [rng.uniform(-1, 1, size=(2, side, side, 3)).astype("float32")]
+    data = [
+        rng.uniform(-1, 1, size=(2, side, side, preset.num_channels)).astype("float32")
+    ]
     if task == "set_prediction":
         data.append(np.zeros([2, preset.max_num_objects, 19], "float32"))
     assert np.isfinite(instance.train_on_batch(*data))

@@ -14,6 +14,7 @@ def discovery():
     """Runs `eval/discovery.py`."""
     prepare_environment()
     _define_flags("discovery")
+    _define_flags_of_sweeps(())
     run_command(lambda: _evaluate("discovery"))
 
 
@@ -21,6 +22,7 @@ def set_prediction():
     """Runs `eval/set_prediction.py`."""
     prepare_environment()
     _define_flags("set_prediction")
+    _define_flags_of_sweeps(_ITERATIONS)
     _define_flags_of_sets()
     run_command(lambda: _evaluate("set_prediction"))
 
@@ -29,11 +31,13 @@ def any_task():
     """Runs `slot-attention-eval`, for the task that the run says."""
     prepare_environment()
     _define_flags()
+    _define_flags_of_sweeps(())
     _define_flags_of_sets("Set prediction: ")
     run_command(lambda: _evaluate())
 
 
 _NUM_PICTURES = {"discovery": 8, "set_prediction": 4}
+_ITERATIONS = (1, 2, 3, 4, 5, 6, 7)
 _ONE_BATCH = 500  # Scenes, as in the reference release without --full_eval.
 
 
@@ -62,17 +66,20 @@ def _define_saved_model(task_name):
     define("preset", None, "Whose data a SavedModel sees.", choices=sorted(presets))
 
 
+def _define_flags_of_sweeps(default):
+    define(
+        "sweep_iterations",
+        default,
+        "Numbers of iterations to compare, or none (Figures 2 and 5).",
+        parse=_as_integers,
+    )
+
+
 def _define_flags_of_sets(prefix=""):
     define(
         "full_eval",
         False,
         f"{prefix}All scenes of the split, not the first {_ONE_BATCH}.",
-    )
-    define(
-        "sweep_iterations",
-        (1, 2, 3, 4, 5, 6, 7),
-        f"{prefix}Numbers of iterations to compare, or none.",
-        parse=_as_integers,
     )
     define(
         "by_num_objects",
@@ -83,60 +90,62 @@ def _define_flags_of_sets(prefix=""):
 
 def _evaluate(task_name=None):
     """Scores the run that the flags name, prints and draws."""
+    run = _load(task_name)
+    step = "" if run.step is None else f" at step {run.step}"
+    print(f"{run.directory.path}{step}")
+    _score(run)
+    _draw(run)
+    if getattr(run.model, "num_iterations", None) is not None:
+        for num_iterations in FLAGS.sweep_iterations:
+            label = f"T = {num_iterations:2}  "
+            _score(run, label, num_iterations=num_iterations)
+    if run.task.name == "set_prediction" and FLAGS.by_num_objects:
+        _score_by_num_objects(run)
+
+
+def _score(run, label="", num_objects=None, **call_options):
+    """Prints, and records, the scores with other sizes than the flags say."""
     from slot_attention_tf.tasks.running import evaluate
     from slot_attention_tf.training.options import RunOptions
 
-    run = _load(task_name)
-    call_options = {
-        "num_slots": FLAGS.num_slots,
-        "num_iterations": FLAGS.num_iterations,
-    }
-    options = RunOptions(model_dir=str(run.directory.path), data_dir=FLAGS.data_dir)
-    step = "" if run.step is None else f" at step {run.step}"
-    print(f"{run.directory.path}{step}")
     evaluate(
         run.task,
         run.directory,
         run.model,
         run.preset,
         run.step,
-        options,
+        RunOptions(model_dir=str(run.directory.path), data_dir=FLAGS.data_dir),
         split=FLAGS.split,
         num_scenes=_num_scenes(run.task),
+        num_objects=num_objects,
         eval_seed=FLAGS.seed,
         record=run.step is not None,
-        **call_options,
+        label=label,
+        **{**_call_options(), **call_options},
     )
-    _draw(run, call_options)
-    if run.task.name == "set_prediction":
-        _compare_sets(run)
 
 
-def _compare_sets(run):
-    """Scores a run with other numbers of iterations, slots and objects."""
+def _call_options():
+    return {"num_slots": FLAGS.num_slots, "num_iterations": FLAGS.num_iterations}
+
+
+def _score_by_num_objects(run):
+    """Scores a run on scenes with exactly N objects, with N slots."""
     from slot_attention_tf.clevr_properties import MAX_NUM_OBJECTS, is_real
-    from slot_attention_tf.tasks.set_prediction import with_exactly
 
-    dataset = _open(run, run.preset)
-    for num_iterations in FLAGS.sweep_iterations:
-        options = {"num_slots": FLAGS.num_slots, "num_iterations": num_iterations}
-        scores = run.task.evaluate(run.model, dataset, FLAGS.seed, **options)
-        print(f"T = {num_iterations:2}  {run.task.summary(scores)}")
-    if not FLAGS.by_num_objects:
-        return
-    dataset = _open(
-        run, dataclasses.replace(run.preset, max_num_objects=MAX_NUM_OBJECTS)
-    )
+    preset = dataclasses.replace(run.preset, max_num_objects=MAX_NUM_OBJECTS)
+    run = dataclasses.replace(run, preset=preset)
     counts = {
         int(count)
-        for batch in dataset
+        for batch in _open(run)
         for count in is_real(batch["target"].numpy()).sum(axis=1)
     }
     for count in sorted(counts - {0}):
-        scenes = with_exactly(dataset, count, run.preset.batch_size)
-        options = {"num_slots": count, "num_iterations": FLAGS.num_iterations}
-        scores = run.task.evaluate(run.model, scenes, FLAGS.seed, **options)
-        print(f"{count:2} objects, K = {count:2}  {run.task.summary(scores)}")
+        label = f"{count:2} objects, K = {count:2}  "
+        try:
+            _score(run, label, num_objects=count, num_slots=count)
+        except ValueError as error:  # Not all models can predict sets of other sizes.
+            print(f"{label}{error}")
 
 
 def _load(task_name):
@@ -175,10 +184,10 @@ def _load(task_name):
     return dataclasses.replace(run, preset=dataclasses.replace(run.preset, **given))
 
 
-def _open(run, preset):
+def _open(run):
     split = FLAGS.split or run.task.test_split
     return run.task.open_dataset(
-        preset, split, FLAGS.data_dir, num_scenes=_num_scenes(run.task)
+        run.preset, split, FLAGS.data_dir, num_scenes=_num_scenes(run.task)
     )
 
 
@@ -189,14 +198,14 @@ def _num_scenes(task):
     return given
 
 
-def _draw(run, call_options):
+def _draw(run):
     """Writes the pictures of a run."""
     from slot_attention_tf.visualization import training_curves_figure
 
     number = FLAGS.num_pictures or _NUM_PICTURES[run.task.name]
-    dataset = _open(run, run.preset).unbatch().batch(number)
+    dataset = _open(run).unbatch().batch(number)
     batch = next(iter(dataset))
-    figures = run.task.figures(run.model, batch, FLAGS.seed, **call_options)
+    figures = run.task.figures(run.model, batch, FLAGS.seed, **_call_options())
     if metrics := run.directory.read_metrics():
         figures["curves"] = training_curves_figure(metrics)
     print("Pictures:")

@@ -89,12 +89,23 @@ def cut(image, crop):
     return image[top:bottom, left:right]
 
 
-def _label_map_name(builder):
+def has_label_map(builder):
+    """Whether the scenes of a dataset have a label map that can be used."""
+    return _find_label_map(builder) is not None
+
+
+def _find_label_map(builder):
     for name in LABEL_MAPS:
         shape, dtype = _shape_and_dtype(builder, name)
         flat = len(shape) == 2 or (len(shape) == 3 and shape[-1] == 1)
         if flat and "int" in dtype:
             return name
+    return None
+
+
+def _label_map_name(builder):
+    if name := _find_label_map(builder):
+        return name
     raise ValueError(
         f"{builder.info.full_name} has no label map, a feature of integers [height, "
         f"width] or [height, width, 1] with one of the names {', '.join(LABEL_MAPS)}. "

@@ -145,6 +145,7 @@ def set_prediction_dataset(
     repeat=False,
     start_batch=0,
     drop_remainder=False,
+    labels=False,
     num_shards=1,
     shard_index=0,
     cache_limit_bytes=None,
@@ -168,13 +169,15 @@ def set_prediction_dataset(
         repeat: Boolean, whether to start again at the end.
         start_batch: Integer >= 0, how many batches to skip.
         drop_remainder: Boolean, whether to drop a last, smaller batch.
+        labels: Boolean, whether to give the label maps too, of datasets that have them.
         num_shards: Integer, how many workers share each batch.
         shard_index: Integer, which worker this is.
         cache_limit_bytes: Integer, what decoded scenes may take in memory.
 
     Returns:
         A `tf.data.Dataset` of dicts: `image` float32 `[B, H, W, 3]` in `[-1, 1]`;
-        `target` float32 `[B, max_num_objects, 19]`, see `clevr.set_targets`.
+        `target` float32 `[B, max_num_objects, 19]`, see `clevr.set_targets`; with
+        labels `segmentation` uint8 `[B, H, W]`, 0 for the background.
     """
     import tensorflow as tf
 
@@ -203,18 +206,24 @@ def set_prediction_dataset(
     limit = max_num_objects if max_num_objects < MAX_NUM_OBJECTS else None
     selected = batching.select_scenes(builder, split, shards, limit, num_scenes)
     parse = clevr.parser(builder)
+    labels = labels and decoding.has_label_map(builder)
+    parse_scene = decoding.scene_decoder(builder, crop=crop) if labels else None
 
     def decode(serialized):
         features = parse(serialized)
+        target = clevr.set_targets(features["objects"], max_num_objects)
+        if labels:
+            return {**parse_scene(serialized), "target": target}
         image = tf.ensure_shape(features["image"], shape)
-        return {
-            "image": decoding.cut(image, crop),
-            "target": clevr.set_targets(features["objects"], max_num_objects),
-        }
+        return {"image": decoding.cut(image, crop), "target": target}
 
     def finish(batch):
         images = _to_model_input(batch["image"], resolution, num_channels=3)
-        return {"image": images, "target": batch["target"]}
+        finished = {**batch, "image": images}
+        if labels:
+            segmentation = _resize_nearest(batch["segmentation"], resolution)
+            finished["segmentation"] = segmentation
+        return finished
 
     batches = batching.make_batches(
         shards, selected, decode, settings, builder.info.full_name

@@ -400,6 +400,21 @@ class DSPNPreset(EncoderPreset):
         }
 
 
+_LAPTOP_TRAINING = {
+    "latent_size": 256,
+    "set_encoder_size": 128,
+    "encoder_filters": (64, 128, 128),
+    "encoder_kernel_size": (7, 3, 3),
+    "encoder_strides": (4, 2, 1),
+    "batch_size": 64,
+    "num_train_steps": 6_000,
+    "learning_rate": 1e-3,
+    "warmup_steps": 300,
+    "decay_rate": 0.5,
+    "decay_steps": 2_500,
+    "clip_norm": 1.0,
+}
+
 PRESETS = {
     "clevr10": DSPNPreset(
         description="""CLEVR with three to ten objects, 128x128.
@@ -431,18 +446,18 @@ PRESETS = {
         small vector and set encoder, gradient clipping and a short run.
         """,
         **DATA["clevr_cpu"],
-        latent_size=256,
-        set_encoder_size=128,
-        encoder_filters=(64, 128, 128),
-        encoder_kernel_size=(7, 3, 3),
-        encoder_strides=(4, 2, 1),
-        batch_size=64,
-        num_train_steps=6_000,
-        learning_rate=1e-3,
-        warmup_steps=300,
-        decay_rate=0.5,
-        decay_steps=2_500,
-        clip_norm=1.0,
+        **_LAPTOP_TRAINING,
+    ),
+    "clevr6_properties_cpu": DSPNPreset(
+        description="""Generated CLEVR scenes of three to six objects, for a laptop CPU.
+
+        Settings of `clevr_cpu`, but differentiation=implicit, without which it cannot
+        predict larger sets than it was trained on. Not tuned, and not trained by this
+        project yet.
+        """,
+        **DATA["clevr6_properties_cpu"],
+        **_LAPTOP_TRAINING,
+        differentiation="implicit",
     ),
 }
 

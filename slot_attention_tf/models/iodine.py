@@ -341,6 +341,20 @@ class IODINEPreset(Preset):
         return keras.optimizers.Adam(schedule, beta_1=0.95, epsilon=1e-8)
 
 
+_LAPTOP_TRAINING = {
+    "num_iterations": 3,
+    "slot_size": 16,
+    "decoder_filters": (32, 32, 32),
+    "decoder_kernel_size": (1,),
+    "encoder_filters": (16, 16, 16),
+    "encoder_kernel_size": (3,),
+    "mlp_sizes": (64,),
+    "pixel_scale": 0.3,
+    "batch_size": 16,
+    "learning_rate": 3e-3,
+    "num_train_steps": 2_000,
+}
+
 PRESETS = {
     "tetrominoes": IODINEPreset(
         description="""Tetrominoes, 35x35, three pieces.
@@ -393,17 +407,23 @@ PRESETS = {
         each; reports of sharp segmentations are of runs of 1e5 to 1e6 steps.
         """,
         **DATA["tetrominoes_cpu"],
-        num_iterations=3,
-        slot_size=16,
-        decoder_filters=(32, 32, 32),
-        decoder_kernel_size=(1,),
-        encoder_filters=(16, 16, 16),
-        encoder_kernel_size=(3,),
-        mlp_sizes=(64,),
-        pixel_scale=0.3,
-        batch_size=16,
-        learning_rate=3e-3,
-        num_train_steps=2_000,
+        **_LAPTOP_TRAINING,
+    ),
+    "multi_dsprites_cpu": IODINEPreset(
+        description="""Coloured sprites on grey, 64x64, on a laptop CPU.
+
+        Settings of `tetrominoes_cpu`. Not tuned, and not trained by this project yet.
+        """,
+        **DATA["multi_dsprites_cpu"],
+        **_LAPTOP_TRAINING,
+    ),
+    "clevr6_cpu": IODINEPreset(
+        description="""Generated CLEVR6 scenes, 64x64, on a laptop CPU.
+
+        Settings of `tetrominoes_cpu`. Not tuned, and not trained by this project yet.
+        """,
+        **DATA["clevr6_cpu"],
+        **_LAPTOP_TRAINING,
     ),
 }
 

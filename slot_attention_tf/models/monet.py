@@ -328,6 +328,21 @@ class MONetPreset(Preset):
         return keras.optimizers.RMSprop(schedule, rho=0.99, epsilon=1e-16)
 
 
+_LAPTOP_TRAINING = {
+    "latent_size": 8,
+    "decoder_filters": (16, 16, 16, 16),
+    "background_sigma": 0.08,
+    "foreground_sigma": 0.08,
+    "gamma": 0.02,
+    "batch_size": 32,
+    "num_train_steps": 2_000,
+    "learning_rate": 1e-3,
+    "warmup_steps": 300,
+    "decay_rate": 0.5,
+    "decay_steps": 1_000,
+    "clip_norm": 1_000.0,
+}
+
 PRESETS = {
     "tetrominoes": MONetPreset(
         description="""Tetrominoes, 35x35, three pieces.
@@ -369,19 +384,28 @@ PRESETS = {
         clipping and decay, and a short run.
         """,
         **DATA["tetrominoes_cpu"],
-        latent_size=8,
+        **_LAPTOP_TRAINING,
         attention_filters=(16, 32, 32, 32),
-        decoder_filters=(16, 16, 16, 16),
-        background_sigma=0.08,
-        foreground_sigma=0.08,
-        gamma=0.02,
-        batch_size=32,
-        num_train_steps=2_000,
-        learning_rate=1e-3,
-        warmup_steps=300,
-        decay_rate=0.5,
-        decay_steps=1_000,
-        clip_norm=1_000.0,
+    ),
+    "multi_dsprites_cpu": MONetPreset(
+        description="""Coloured sprites on grey, 64x64, on a laptop CPU.
+
+        Settings of `tetrominoes_cpu`, with one block more in the attention network. Not
+        tuned, and not trained by this project yet.
+        """,
+        **DATA["multi_dsprites_cpu"],
+        **_LAPTOP_TRAINING,
+        attention_filters=(16, 16, 32, 32, 32),
+    ),
+    "clevr6_cpu": MONetPreset(
+        description="""Generated CLEVR6 scenes, 64x64, on a laptop CPU.
+
+        Settings of `tetrominoes_cpu`, with one block more in the attention network. Not
+        tuned, and not trained by this project yet.
+        """,
+        **DATA["clevr6_cpu"],
+        **_LAPTOP_TRAINING,
+        attention_filters=(16, 16, 32, 32, 32),
     ),
 }
 

@@ -44,7 +44,11 @@ class SlotMLPClassifierPreset(_WithSlotMLP, classifier.ClassifierPreset):
 
 
 # A feature map of the laptop presets is smaller than 16x16: it keeps its size.
-_SMALL_MAPS = {"tetrominoes_cpu": (7, 7), "clevr_cpu": (8, 8)}
+_SMALL_MAPS = {
+    "tetrominoes_cpu": (7, 7),
+    "clevr_cpu": (8, 8),
+    "clevr6_properties_cpu": (8, 8),
+}
 
 
 def _presets(preset_class, originals):

@@ -163,7 +163,11 @@ def _scores(part):
     if "attention" in part:
         labels = part["attention"]
         scores["attention_fg_ari"] = adjusted_rand_index(truth, labels)
+        scores["attention_ari"] = adjusted_rand_index(
+            truth, labels, ignore_background=False
+        )
         scores["attention_mbo"] = mean_best_overlap(truth, labels)
+        scores["attention_miou"] = mean_iou(truth, labels)
     return {name: np.asarray(value) for name, value in scores.items()}
 
 

@@ -12,6 +12,7 @@ from slot_attention_tf.models.registry import ModelEntry
 from slot_attention_tf.presets import Preset
 from slot_attention_tf.settings import replace
 from slot_attention_tf.tasks.runs import run_config, sibling_scores
+from slot_attention_tf.tasks.set_prediction import with_exactly
 from slot_attention_tf.tasks.task import Task
 from slot_attention_tf.training.devices import is_chief, prepare_process
 from slot_attention_tf.training.loop import LoopSettings, NonFiniteLossError, Trainer
@@ -224,8 +225,10 @@ def evaluate(
     options,
     split=None,
     num_scenes=None,
+    num_objects=None,
     eval_seed=0,
     record=True,
+    label="",
     **call_options,
 ):
     """Scores a model on held-out data, prints the scores and keeps the row.
@@ -239,8 +242,10 @@ def evaluate(
         options: `RunOptions`, which says where the data are.
         split: String, another split than the task's.
         num_scenes: Integer, another number of scenes than the task's.
+        num_objects: Integer, to take only scenes of exactly so many objects.
         eval_seed: Integer, the seed of the random starts.
         record: Whether to keep the row.
+        label: String to print before the scores.
         **call_options: Such as `num_slots`.
 
     Returns:
@@ -250,6 +255,8 @@ def evaluate(
     dataset = task.open_dataset(
         preset, split, options.data_dir, num_scenes=num_scenes or task.num_test_scenes
     )
+    if num_objects is not None:
+        dataset = with_exactly(dataset, num_objects, preset.batch_size)
     start = time.monotonic()
     scores = task.evaluate(model, dataset, eval_seed, **call_options)
     row = {
@@ -257,6 +264,7 @@ def evaluate(
         "dataset": preset.dataset,
         "split": split,
         "max_num_objects": preset.max_num_objects,
+        "num_objects": num_objects,
         "seed": eval_seed,
         "num_slots": call_options.get("num_slots") or model.num_slots,
         "num_iterations": call_options.get("num_iterations")
@@ -264,12 +272,12 @@ def evaluate(
         **scores,
         "seconds": round(time.monotonic() - start, 1),
     }
-    print(task.summary(scores))
+    print(f"{label}{task.summary(scores)}", flush=True)
     if record:
-        siblings = sibling_scores(run)
-        for sign in task.signs_of_failure(scores, siblings):
-            print(f"FAILED RUN? {sign}")
         run.append_evaluation(row)
+        if row == run.read_final_evaluation():
+            for sign in task.signs_of_failure(scores, sibling_scores(run)):
+                print(f"FAILED RUN? {sign}")
     return row
 
 

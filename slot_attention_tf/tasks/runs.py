@@ -47,8 +47,8 @@ def run_config(task, entry, preset_name, preset, options, model, given):
     Returns:
         Dictionary, JSON compatible: `task`, `model_name`, `preset` (its name),
         `settings` (of the preset, as used), `options` (of the run), `model`
-        (serialized), `dataset` (name with version), `versions`, `device`, `seed`,
-        `started`.
+        (serialized), `parameters` (how many), `dataset` (name with version),
+        `versions`, `device`, `seed`, `started`.
     """
     dataset = open_prepared(preset.dataset, options.data_dir)
     return {
@@ -59,6 +59,7 @@ def run_config(task, entry, preset_name, preset, options, model, given):
         "options": dataclasses.asdict(options),
         "command": command(task, entry.name, preset_name, given),
         "model": keras.saving.serialize_keras_object(model),
+        "parameters": model.count_params(),
         "dataset": dataset.info.full_name,
         "versions": {name: _version(name) for name in _PACKAGES},
         "device": device_name(),
@@ -128,9 +129,9 @@ def sibling_scores(directory):
         if folder == own or not (folder / "evaluation.jsonl").exists():
             continue
         other = RunDirectory(folder)
-        rows, config = other.read_evaluations(), other.read_config()
-        if rows and config and _identity(config) == identity:
-            scores.append(rows[-1])
+        row, config = other.read_final_evaluation(), other.read_config()
+        if row and config and _identity(config) == identity:
+            scores.append(row)
     return scores
 
 

@@ -1,15 +1,20 @@
 """Set prediction: the objects of an image, with properties (paper, Section 4.2)."""
 
+import math
+from typing import ClassVar
+
 import numpy as np
 import tensorflow as tf
 
 from slot_attention_tf.clevr_properties import is_real
 from slot_attention_tf.data.pipelines import set_prediction_dataset
+from slot_attention_tf.metrics.adjusted_rand_index import adjusted_rand_index
 from slot_attention_tf.metrics.average_precision import (
     PAPER_THRESHOLDS,
     average_precision_clevr,
     threshold_name,
 )
+from slot_attention_tf.metrics.label_maps import attention_to_labels, resize_labels
 from slot_attention_tf.tasks.task import Task, concatenate, predict
 from slot_attention_tf.training.loop import NonFiniteLossError
 from slot_attention_tf.visualization import set_prediction_figure
@@ -28,6 +33,7 @@ class SetPrediction(Task):
     train_split = f"train[{_NUM_WATCHED}:]"
     watched_split = f"train[:{_NUM_WATCHED}]"
     num_watched_scenes = _NUM_WATCHED
+    training_options: ClassVar = {"labels": False}
 
     def open_dataset(self, preset, split, data_dir=None, **options):
         return set_prediction_dataset(
@@ -37,7 +43,7 @@ class SetPrediction(Task):
             resolution=preset.resolution,
             data_dir=data_dir,
             max_num_objects=preset.max_num_objects,
-            **options,
+            **{"labels": True, **options},
         )
 
     def check(self, preset):
@@ -61,7 +67,9 @@ class SetPrediction(Task):
             )
 
     def evaluate(self, model, dataset, seed=0, **options):
-        found = self.extract(model, dataset, seed, **options)
+        found = concatenate(
+            list(predict(model, dataset, seed, _reduce_to_scores, **options))
+        )
         predictions, targets = found["predictions"], found["target"]
         if not np.isfinite(predictions).all():
             raise NonFiniteLossError(
@@ -74,13 +82,23 @@ class SetPrediction(Task):
             )
             for threshold in PAPER_THRESHOLDS
         }
+        if "attention_fg_ari" in found:
+            # NaN: less than two pixels of objects are left at the attention's size.
+            values = found["attention_fg_ari"]
+            known = np.isfinite(values).any()
+            scores["attention_fg_ari"] = (
+                float(np.nanmean(values)) if known else math.nan
+            )
         return {**scores, "num_images": len(targets)}
 
     def summary(self, scores):
         values = [
             f"{name} {value:.3f}" for name, value in scores.items() if "AP@" in name
         ]
-        return f"{'  '.join(values)}  over {scores['num_images']} images"
+        line = f"{'  '.join(values)}  over {scores['num_images']} images"
+        if "attention_fg_ari" in scores:
+            line += f", FG-ARI of the attention {scores['attention_fg_ari']:.3f}"
+        return line
 
     def extract(self, model, dataset, seed=0, **options):
         """Predictions, and the targets of images that have them."""
@@ -104,6 +122,17 @@ class SetPrediction(Task):
 def _reduce(model, batch, outputs):
     known = {"target": batch["target"]} if "target" in batch else {}
     return {"predictions": outputs["predictions"], **known}
+
+
+def _reduce_to_scores(model, batch, outputs):
+    """As the paper scores attention: at its own size, to which labels are reduced."""
+    reduced = _reduce(model, batch, outputs)
+    if "segmentation" in batch and "attention" in outputs:
+        grid = model.encoder.feature_resolution
+        truth = resize_labels(batch["segmentation"], grid)
+        labels = attention_to_labels(outputs["attention"][:, -1], grid, grid)
+        reduced["attention_fg_ari"] = adjusted_rand_index(truth, labels)
+    return reduced
 
 
 def with_exactly(dataset, num_objects, batch_size):

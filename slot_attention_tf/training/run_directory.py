@@ -20,6 +20,13 @@ _FIXED_SETTINGS = (
 )
 
 
+# What makes two evaluations of a model comparable.
+_OF_AN_EVALUATION = (
+    *("dataset", "split", "seed", "num_slots", "num_iterations"),
+    *("max_num_objects", "num_objects"),
+)
+
+
 class RunDirectory:
     """Reads and writes the files of a run.
 
@@ -170,6 +177,15 @@ class RunDirectory:
         """Returns the rows of `evaluation.jsonl`, a list of dictionaries."""
         return self._read_rows("evaluation.jsonl")
 
+    def read_final_evaluation(self):
+        """Returns the last row on the data and with the sizes of the first, or None.
+
+        The first evaluation of a run is made at its end, as it was trained. Others may
+        be of more slots, fewer iterations or other scenes.
+        """
+        rows = self.read_evaluations()
+        return next((row for row in reversed(rows) if _same_sizes(row, rows[0])), None)
+
     def append_evaluation(self, row):
         """Appends one row, a dictionary, to `evaluation.jsonl`."""
         self._append_row("evaluation.jsonl", row)
@@ -210,6 +226,10 @@ class RunDirectory:
             self.pictures.mkdir(parents=True, exist_ok=True)
             figure.savefig(path)
         return path
+
+
+def _same_sizes(row, other):
+    return all(row.get(name) == other.get(name) for name in _OF_AN_EVALUATION)
 
 
 def _as_lines(rows):

@@ -57,9 +57,15 @@ def test_eval_takes_a_run_of_either_task(
     output = capsys.readouterr().out
     assert "AP@inf" in output and "T =  2" in output and "2 objects, K =  2" in output
     for folder in (discovery, sets):
-        first, again = RunDirectory(folder).read_evaluations()
+        first, again, *others = RunDirectory(folder).read_evaluations()
         same = first.keys() - {"seconds"}
         assert {k: first[k] for k in same} == {k: again[k] for k in same}
+    # Each line of the comparisons is a row too; `others` are those of the sets.
+    swept, *counted = others
+    assert (swept["num_iterations"], swept["num_objects"]) == (2, None)
+    assert [row["num_objects"] for row in counted] == [2, 3, 4]
+    assert all(row["num_slots"] == row["num_objects"] for row in counted)
+    assert swept["attention_fg_ari"] >= -1
 
 
 def test_eval_needs_a_run(run_eval, tmp_path):

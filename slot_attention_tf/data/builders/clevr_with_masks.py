@@ -90,8 +90,10 @@ class ClevrWithMasks(base.SceneBuilder):
     Multi-Object Datasets, 2019), the first 70,000 of them for training; `synthetic`
     draws as many scenes with `slot_attention_tf.data.generators.clevr`, on all cores:
     hours on a laptop. `laptop` draws CLEVR6 for a CPU: 10,000 training and 320 test
-    scenes of three to six objects, at 64x64 and cropped as in the papers. Any other
-    configuration can be made with `ClevrWithMasksConfig`.
+    scenes of three to six objects, at 64x64 and cropped as in the papers. `laptop10`
+    has 320 test scenes of three to ten objects of that kind, for models that were
+    trained on six (paper, Figure 2). Any other configuration can be made with
+    `ClevrWithMasksConfig`.
 
     The properties `size`, `material`, `shape` and `color` are class labels with
     names, `none` for the background and for entities that are not there.
@@ -110,6 +112,14 @@ class ClevrWithMasks(base.SceneBuilder):
             num_train=10_000,
             num_test=320,
             max_objects=6,
+            height=64,
+            width=64,
+            cropped=True,
+        ),
+        ClevrWithMasksConfig(
+            name="laptop10",
+            num_train=320,
+            num_test=320,
             height=64,
             width=64,
             cropped=True,

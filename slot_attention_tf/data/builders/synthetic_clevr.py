@@ -56,8 +56,9 @@ class SyntheticClevr(base.SceneBuilder):
     order included, without questions; `segmentation` and `visibility` as in
     `clevr_with_masks`: object `i` of `objects` has the label `i + 1`.
 
-    Configs: `synthetic` (128x128, 3 to 10 objects, 100,000 scenes) and `laptop`
-    (64x64, 1 to 4 objects, 21,000 scenes); any other with `SyntheticClevrConfig`.
+    Configs: `synthetic` (128x128, 3 to 10 objects, 100,000 scenes), `laptop` (64x64, 1
+    to 4 objects, 21,000 scenes) and `laptop10` (64x64, 3 to 10 objects, 22,000
+    scenes); any other with `SyntheticClevrConfig`.
     """
 
     VERSION = "1.0.0"
@@ -72,6 +73,14 @@ class SyntheticClevr(base.SceneBuilder):
             width=64,
             min_objects=1,
             max_objects=4,
+        ),
+        SyntheticClevrConfig(
+            name="laptop10",
+            num_train=20_000,
+            num_validation=1_000,
+            num_test=1_000,
+            height=64,
+            width=64,
         ),
     ]
     DEFAULT_BUILDER_CONFIG_NAME = "synthetic"
