@@ -56,8 +56,8 @@ def collect_examples(
             "reconstruction": _pixels(
                 np.stack([call["reconstruction"] for call in calls], axis=1), _COARSE
             ),
-            "masks": _levels(
-                np.stack([call["masks"][..., 0] for call in calls], axis=1), _COARSEST
+            "masks": _coarse_masks(
+                np.stack([call["masks"][..., 0] for call in calls], axis=1)
             ),
             "slot_images": _pixels(calls[-1]["slot_images"], _COARSE),
         }
@@ -132,6 +132,16 @@ def _on_grid(attention, grid):
     num_images, num_iterations, _, num_slots = attention.shape
     maps = attention.reshape(num_images, num_iterations, *grid, num_slots)
     return np.moveaxis(maps, -1, 2)
+
+
+def _coarse_masks(masks):
+    """Masks `[B, T, K, H, W]` as uint8; the largest of a pixel stays the largest."""
+    levels = _levels(masks, _COARSEST).astype("int16")
+    winner = masks.argmax(axis=2)[:, :, None]
+    most = np.take_along_axis(levels, winner, axis=2).clip(min=_COARSEST)
+    levels = np.minimum(levels, most - _COARSEST)
+    np.put_along_axis(levels, winner, most, axis=2)
+    return levels.astype("uint8")
 
 
 def _pixels(images, step=1):

@@ -14,8 +14,8 @@ class Experiment:
         name: String.
         title: String, its name for people.
         task: String, `"discovery"` or `"set_prediction"`.
-        presets: Dictionary from the size, `"paper"` or `"cpu"`, to the name of a preset,
-            the same for all models. It need not exist for each model.
+        presets: Dictionary from the size, `"paper"` or `"cpu"`, to the name of a
+            preset, the same for all models. It need not exist for each model.
         models: Tuple of strings, the names of models.
         reported: Dictionary from model to score to `(mean, standard deviation)` in the
             paper, as fractions; None for a deviation that is not known.
@@ -116,3 +116,7 @@ def find_experiment(name):
     """Returns the `Experiment` of a name."""
     (found,) = (each for each in EXPERIMENTS if each.name == name)
     return found
+
+
+# Whose slots and iterations the figures show.
+DISCOVERY_IN_PICTURES = ("clevr6", "multi_dsprites", "tetrominoes")

@@ -20,9 +20,9 @@ th, td { border: 1px solid var(--line); padding: .4rem .7rem; text-align: left;
   vertical-align: top; }
 th { background: var(--head); }
 td div { white-space: nowrap; }
-td .note { color: var(--faint); font-size: .85em; }
-td .failed { color: var(--failed); font-weight: 600; font-size: .85em; }
-td .paper { color: var(--paper); font-size: .85em; }
+.note { color: var(--faint); font-size: .85em; }
+.failed { color: var(--failed); font-weight: 600; font-size: .85em; }
+.paper { color: var(--paper); } td .paper { font-size: .85em; }
 img { display: block; max-width: 100%; background: #ffffff;
   border: 1px solid var(--line); border-radius: 4px; }
 footer { color: var(--faint); margin: 3rem 0; }
@@ -54,7 +54,7 @@ def make_page(tables, drawings, size):
 <body>
 <h1>Slot Attention: the paper's tables and figures</h1>
 <p>Drawn from finished runs with presets of {presets} (<code>{escape(size)}</code>).
-<span class="paper">Paper</span> stands for the values of Locatello et al.,
+<span class="paper">Blue</span> are the values of Locatello et al.,
 <a href="https://arxiv.org/abs/2006.15055">Object-Centric Learning with Slot
 Attention</a> (2020). A run counts as failed if its masks are stripes, or if its
 reconstruction error is more than 1.5 times the median of the other seeds. Failed runs
@@ -71,9 +71,7 @@ are counted in every mean.</p>
 
 def _table_section(table):
     header = "".join(f"<th>{escape(each)}</th>" for each in table.header)
-    lines = "\n".join(
-        f"<tr>{''.join(map(_cell, cells))}</tr>" for cells in table.lines
-    )
+    lines = "\n".join(f"<tr>{''.join(map(_cell, cells))}</tr>" for cells in table.lines)
     return f"""
 <section id="{table.name}">
 <h2>{escape(table.title)}</h2>
@@ -93,12 +91,12 @@ def _cell(lines):
 
 def _figure_section(drawing):
     link = "" if drawing.records is None else f' <a href="{drawing.name}.csv">CSV</a>'
-    width, height = drawing.figure.get_size_inches()
+    width = 100 * drawing.figure.get_size_inches()[0]
     return f"""
 <section id="{drawing.name}">
 <h2>{escape(drawing.title)}</h2>
 <p>{escape(drawing.sentence)}{link}</p>
 <img src="{drawing.name}.png" alt="{escape(drawing.title)}"
- width="{100 * width:.0f}" height="{100 * height:.0f}" style="height: auto">
+ style="width: {width:.0f}px">
 </section>
 """

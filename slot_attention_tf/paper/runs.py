@@ -41,7 +41,7 @@ class Run:
     @property
     def evaluations(self):
         """The evaluation, then those with other slots, iterations or data."""
-        return [self.evaluation, *self.row.get("sweeps", [])]
+        return [self.evaluation, *(self.row.get("sweeps") or [])]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _read_run(file):
 def find_groups(runs, experiment, model, size):
     """The runs of a model in an experiment.
 
-    Runs on other data or of other length are groups of their own: they are not averaged.
+    Runs on other data or of other length are groups of their own, not averaged.
 
     Args:
         runs: List of `Run`.

@@ -12,9 +12,7 @@ _DPI = 150
 _MARKERS = "osD^vP*X"
 
 
-def lines_figure(
-    series, x_label, y_label, tick_labels=None, reported=None, title=None
-):
+def lines_figure(series, x_label, y_label, tick_labels=None, reported=None, title=None):
     """One line for each series: the mean over runs, in a band of one deviation.
 
     Args:
