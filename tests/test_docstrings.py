@@ -22,6 +22,7 @@ ROOMS = [
 MODULES = [
     "slot_attention_tf.clevr_properties",
     "slot_attention_tf.data.images",
+    "slot_attention_tf.failures",
     "slot_attention_tf.tasks.validation_scores",
 ]
 

@@ -40,18 +40,23 @@ def run_command(main, usage=None):
     """
 
     def guarded(argv):
-        from slot_attention_tf.training.loop import NonFiniteLossError, SaveError
-
         if usage is None and len(argv) > 1:
             raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
         try:
             main() if usage is None else main(argv[1:])
-        except (ValueError, FileNotFoundError, NonFiniteLossError, SaveError) as error:
+        except _known_errors() as error:
             sys.exit(f"{type(error).__name__}: {error}")
 
     if usage is not None:
         sys.modules["__main__"].__doc__ = usage
     app.run(guarded)
+
+
+def _known_errors():
+    """Errors of use and of training. Who did not train needs no TensorFlow here."""
+    loop = sys.modules.get("slot_attention_tf.training.loop")
+    of_training = (loop.NonFiniteLossError, loop.SaveError) if loop else ()
+    return (ValueError, FileNotFoundError, *of_training)
 
 
 def as_integer(text):

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from slot_attention_tf.data.pipelines import discovery_dataset
+from slot_attention_tf.failures import signs_of_failed_discovery
 from slot_attention_tf.losses.reconstruction import l2_loss_per_example
 from slot_attention_tf.metrics.adjusted_rand_index import adjusted_rand_index
 from slot_attention_tf.metrics.label_maps import attention_to_labels
@@ -16,8 +17,6 @@ from slot_attention_tf.tasks.task import Task, concatenate, predict
 from slot_attention_tf.visualization import attention_figure, slots_figure
 
 _NUM_ATTENTION_IMAGES = 3  # Each takes a row for every iteration.
-_MAX_STRIPES = 0.9
-_MAX_ERROR_RATIO = 1.5
 
 
 class Discovery(Task):
@@ -101,21 +100,7 @@ class Discovery(Task):
         return concatenate(parts)
 
     def signs_of_failure(self, scores, sibling_scores):
-        """Looks for masks that are stripes or tiles (paper, Section 4.1)."""
-        signs = []
-        if scores["stripes"] > _MAX_STRIPES:
-            signs.append(
-                f"{scores['stripes']:.0%} of the masks' variance follows the row or "
-                "the column alone: the masks are stripes."
-            )
-        errors = [each["mse"] for each in sibling_scores]
-        if errors and scores["mse"] > _MAX_ERROR_RATIO * np.median(errors):
-            signs.append(
-                f"The reconstruction error {scores['mse']:.5f} is "
-                f"{scores['mse'] / np.median(errors):.1f} times the median of "
-                f"{len(errors)} sibling runs, {np.median(errors):.5f}."
-            )
-        return signs
+        return signs_of_failed_discovery(scores, sibling_scores)
 
 
 def _feature_resolution(model):

@@ -13,12 +13,17 @@ from slot_attention_tf.visualization.colors import (
 )
 from slot_attention_tf.visualization.curves import training_curves_figure
 from slot_attention_tf.visualization.grid import figure_to_image
+from slot_attention_tf.visualization.iterations import iterations_figure
+from slot_attention_tf.visualization.lines import empty_figure, lines_figure
 from slot_attention_tf.visualization.sets import set_prediction_figure
 from slot_attention_tf.visualization.slots import slots_figure
 
 __all__ = [
     "attention_figure",
+    "empty_figure",
     "figure_to_image",
+    "iterations_figure",
+    "lines_figure",
     "segmentation_to_color",
     "set_prediction_figure",
     "slot_palette",

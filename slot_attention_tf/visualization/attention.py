@@ -78,3 +78,27 @@ def attention_maps(attention, grid, batch_size="B"):
         )
     maps = attention.reshape(num_images, num_iterations, height, width, num_slots)
     return np.moveaxis(maps, -1, 2)
+
+
+def enlarge_maps(maps, size):
+    """Enlarges maps to the size of an image, bilinearly.
+
+    Args:
+        maps: float array `[..., h, w]`.
+        size: `(height, width)`.
+
+    Returns:
+        Float array `[..., height, width]`.
+    """
+    rows, columns = (
+        _bilinear(*each) for each in zip(maps.shape[-2:], size, strict=True)
+    )
+    return rows @ maps @ columns.T
+
+
+def _bilinear(old, new):
+    """Weights `[new, old]` of the old positions at each new one."""
+    places = (np.arange(new) + 0.5) * old / new - 0.5
+    return np.stack(
+        [np.interp(places, np.arange(old), basis) for basis in np.eye(old)], axis=1
+    )

@@ -24,6 +24,7 @@ def slots_figure(
     true_labels=None,
     scores=None,
     background=0.75,
+    masked=True,
 ):
     """One row for each image: input, reconstruction, segmentation, then the slots.
 
@@ -42,6 +43,8 @@ def slots_figure(
         scores: optional numbers `[B]`, such as the FG-ARI, written beside the rows; NaN
             for an image that has none.
         background: grey level in [-1, 1] behind what a slot leaves out.
+        masked: whether a slot's reconstruction is multiplied by its mask; without, all
+            of it shows, as in Figure 4 of the paper.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -58,7 +61,8 @@ def slots_figure(
     masks = check_shape(masks, "masks", (batch_size, num_slots, *size, 1))
     palette = slot_palette(num_slots)
 
-    slot_images = to_uint8(recons * masks + background * (1 - masks))
+    shown = recons * masks + background * (1 - masks) if masked else recons
+    slot_images = to_uint8(shown)
     segmentation = np.argmax(masks[..., 0], axis=1)  # [B, H, W]
     columns = [
         ("Image", to_uint8(images)),

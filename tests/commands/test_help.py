@@ -51,6 +51,12 @@ def test_evaluation_scripts_list_their_flags(script):
         assert f"--{flag}:" in text
 
 
+def test_the_script_of_the_paper_lists_its_flags():
+    text = run_help("eval/paper.py")
+    for word in ("--results:", "--out:", "--size:", "every table and figure"):
+        assert word in text
+
+
 def test_scripts_start_without_messages_of_tensorflow(tmp_path):
     process = subprocess.run(
         [sys.executable, "train_discovery.py", f"--data_dir={tmp_path}"],

@@ -1,0 +1,41 @@
+"""When a run of object discovery counts as failed (paper, Section 4.1).
+
+One rule for the training that starts again and for the tables that count failures.
+"""
+
+import numpy as np
+
+MAX_STRIPES = 0.9
+MAX_ERROR_RATIO = 1.5
+
+
+def signs_of_failed_discovery(scores, sibling_scores):
+    """Looks for masks that are stripes or tiles.
+
+    Args:
+        scores: Dictionary of an evaluation's scores, with `stripes` and `mse`.
+        sibling_scores: List of the same of runs that differ in nothing but their seed.
+
+    Returns:
+        List of sentences that say why the run seems to have failed; empty for a
+        healthy one.
+
+    Example:
+
+    >>> signs_of_failed_discovery({"stripes": 0.2, "mse": 0.03}, [{"mse": 0.01}])
+    ['The reconstruction error 0.03000 is 3.0 times the median of 1 sibling runs, 0.01000.']
+    """  # noqa: E501  The output of an example is one line.
+    signs = []
+    if scores["stripes"] > MAX_STRIPES:
+        signs.append(
+            f"{scores['stripes']:.0%} of the masks' variance follows the row or "
+            "the column alone: the masks are stripes."
+        )
+    errors = [each["mse"] for each in sibling_scores]
+    if errors and scores["mse"] > MAX_ERROR_RATIO * np.median(errors):
+        signs.append(
+            f"The reconstruction error {scores['mse']:.5f} is "
+            f"{scores['mse'] / np.median(errors):.1f} times the median of "
+            f"{len(errors)} sibling runs, {np.median(errors):.5f}."
+        )
+    return signs
