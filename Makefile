@@ -1,9 +1,12 @@
+# make demo            objects found in fresh scenes by trained weights, in a minute
 # make discovery       from nothing to a trained model and pictures, on a laptop CPU
 # make set-prediction  the same for set prediction
 # make test            sets up and runs all tests but the slow ones
 # make test-all        the slow ones too
 # make test-oldest     the parts of Keras with the oldest versions that are promised
 # make lint            ruff
+# make paper           trains what the paper's tables and figures need, and draws them:
+#                      SIZE=cpu (hours on a laptop) or SIZE=paper (GPUs), SEEDS=5
 # make results         writes the table of results/ into README.md
 # make bench           speed against plain graphs of the same models
 
@@ -13,17 +16,22 @@ RUN = $(VENV)/bin/python
 # Two processes; the tests of a file share what they prepare.
 TEST = $(RUN) -m pytest -n 2 --dist loadfile
 SEED ?= 0
+SEEDS ?= 5
+SIZE ?= cpu
 DATA_DIR ?= data
 RUNS ?= runs
 INSTALLED = $(VENV)/.installed
 
-.PHONY: discovery set-prediction test test-all test-oldest lint results bench clean
+.PHONY: demo paper discovery set-prediction test test-all test-oldest lint results bench clean
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed: make PYTHON=python3.11')"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --editable ".[dev]"
 	touch $(INSTALLED)
+
+demo: $(INSTALLED)
+	$(RUN) examples/first_look.py
 
 discovery: $(INSTALLED)
 	$(RUN) -m slot_attention_tf.data.prepare tetrominoes/synthetic --data_dir=$(DATA_DIR)
@@ -52,6 +60,11 @@ test-oldest:
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+paper: $(INSTALLED)
+	$(RUN) -m slot_attention_tf.paper --size=$(SIZE) --seeds=$(SEEDS) \
+		--runs=$(RUNS)/paper --data_dir=$(DATA_DIR)
+	$(RUN) eval/paper.py --results=results --out=$(RUNS)/paper/$(SIZE) --size=$(SIZE)
 
 results: $(INSTALLED)
 	$(RUN) -m slot_attention_tf.results readme

@@ -6,11 +6,12 @@
     python -m slot_attention_tf.results ship runs/discovery_0
 
 `add` copies what a finished run says of itself into `results/`: a row with its scores
-(`<task>/<preset>/<model>_<seed>.json`) and its curve (`.jsonl` beside it). `table`
-prints a line for each model and preset, over all seeds. `readme` writes that table
-between the marks in README.md; with `--check` it only says whether they differ. Nothing
-in `results/` is typed by hand. `ship` adds a run and puts its weights, with a card that
-says where they come from, into the package, where `from_preset` finds them.
+(`<task>/<preset>/<model>_<seed>.json`) and beside it its curve (`.jsonl`) and, of one
+seed, what pictures show of it (`.npz`). `table` prints a line for each model and
+preset, over all seeds. `readme` writes that table between the marks in README.md; with
+`--check` it only says whether they differ. Nothing in `results/` is typed by hand.
+`ship` adds a run and puts its weights, with a card that says where they come from, into
+the package, where `from_preset` finds them.
 """
 
 import argparse
@@ -95,7 +96,15 @@ def add_run(model_dir, folder=FOLDER):
     path.write_text(json.dumps(row, indent=2) + "\n", "utf-8")
     curve = "".join(json.dumps(each) + "\n" for each in run.read_metrics())
     path.with_suffix(".jsonl").write_text(curve, "utf-8")
+    if run.examples.exists() and not _others_with_examples(path, row):
+        shutil.copy(run.examples, path.with_suffix(".npz"))
     return path
+
+
+def _others_with_examples(path, row):
+    """Rows of other seeds that have examples: those of one run are enough."""
+    others = path.parent.glob(f"{row['model_name']}_*.npz")
+    return [other for other in others if other != path.with_suffix(".npz")]
 
 
 def ship_weights(model_dir, results=FOLDER, weights=None, url=None):

@@ -200,6 +200,7 @@ def _num_scenes(task):
 
 def _draw(run):
     """Writes the pictures of a run."""
+    from slot_attention_tf.paper.examples import collect_examples, save_examples
     from slot_attention_tf.visualization import training_curves_figure
 
     number = FLAGS.num_pictures or _NUM_PICTURES[run.task.name]
@@ -211,6 +212,11 @@ def _draw(run):
     print("Pictures:")
     for name, figure in figures.items():
         print(f"  {run.directory.save_figure(f'{name}.png', figure)}")
+    if run.step is not None:
+        examples = collect_examples(
+            run.task, run.model, batch, FLAGS.seed, **_call_options()
+        )
+        save_examples(run.directory.examples, examples)
 
 
 def _as_integers(text):

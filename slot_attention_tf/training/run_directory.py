@@ -38,6 +38,7 @@ class RunDirectory:
     | `pictures/`, `tensorboard/` | what the run shows |
     | `checkpoints/` | the last five, to continue from |
     | `model.keras` | the trained model |
+    | `examples.npz` | what the paper's pictures show of it, for `results/` |
     | `attempts/0/`, ... | all of these of a start that failed, and `failure.json` |
 
     Args:
@@ -52,6 +53,10 @@ class RunDirectory:
     @property
     def checkpoints(self):
         return self.path / "checkpoints"
+
+    @property
+    def examples(self):
+        return self.path / "examples.npz"
 
     @property
     def pictures(self):
