@@ -5,6 +5,7 @@
 # make test-oldest     the parts of Keras with the oldest versions that are promised
 # make lint            ruff
 # make results         writes the table of results/ into README.md
+# make demo-page       the live page, in build/demo (needs npm)
 # make bench           speed against plain graphs of the same models
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ DATA_DIR ?= data
 RUNS ?= runs
 INSTALLED = $(VENV)/.installed
 
-.PHONY: discovery set-prediction test test-all test-oldest lint results bench clean
+.PHONY: discovery set-prediction test test-all test-oldest lint results demo-page bench clean
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed: make PYTHON=python3.11')"
@@ -55,6 +56,9 @@ lint: $(INSTALLED)
 
 results: $(INSTALLED)
 	$(RUN) -m slot_attention_tf.results readme
+
+demo-page: $(INSTALLED)
+	$(RUN) docs/demo/build.py
 
 bench: $(INSTALLED)
 	$(RUN) benchmarks/step_time.py

@@ -58,6 +58,7 @@ class Demo {
   // Shows the model of a position in `page.models`.
   async open(index) {
     this.model = null; // Nothing is drawn while it loads.
+    find("model").disabled = true;
     find("status").hidden = false;
     find("status").textContent = "Loading the model …";
     const facts = this.page.models[index];
@@ -73,6 +74,7 @@ class Demo {
     find("note").textContent = facts.note;
     find("rotate").hidden = !facts.pieces;
     this.model = model;
+    find("model").disabled = false;
     this.showThumbnails();
     this.showScene(0);
     find("status").hidden = true;

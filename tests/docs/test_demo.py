@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(
         bool(MISSING),
         reason=f"The live page needs {', '.join(MISSING)}: install Debian's npm, "
-        "chromium and chromium-driver, and slot_attention_tf[onnx,demo].",
+        "chromium and chromium-driver, and slot_attention_tf[dev].",
     ),
 ]
 ARGUMENTS = (
@@ -63,6 +63,10 @@ READY = "window.demo?.segmentation && !demo.drawing && !demo.stale"
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
+
+    def end_headers(self):
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +173,7 @@ def test_all_shapes_turn_as_a_picture_turns(run):
 
 @pytest.mark.parametrize("pointer", ["mouse", "touch"])
 def test_dragging_a_piece_changes_the_segmentation(run, driver, pointer):
-    from selenium.webdriver import ActionChains
+    from selenium.webdriver import ActionChains, Keys
     from selenium.webdriver.common.actions.action_builder import ActionBuilder
     from selenium.webdriver.common.actions.pointer_input import PointerInput
     from selenium.webdriver.common.by import By
@@ -177,24 +181,25 @@ def test_dragging_a_piece_changes_the_segmentation(run, driver, pointer):
     before, scene = segmentation(run), pixels(run)
     canvas = driver.find_element(By.CSS_SELECTOR, "#stage canvas")
     scale = canvas.rect["width"] / 35
-    piece = run("return demo.stage.pieces[2]")
+    # The red square: it stands where it can move both ways.
+    index = run("return demo.stage.pieces.findIndex((p) => `${p.color}` === '255,0,0')")
+    piece = run("return demo.stage.pieces[values]", index)
     cell = piece["cells"][0].index(True)
     # Offsets count from the middle of the element.
     x = (piece["x"] + 5 * cell + 2.5 - 17.5) * scale
     y = (piece["y"] + 2.5 - 17.5) * scale
-    drag = ActionBuilder(driver, mouse=PointerInput(pointer, "finger"))
+    drag = ActionBuilder(driver, mouse=PointerInput(pointer, pointer))
     hand = drag.pointer_action
     hand.move_to(canvas, int(x), int(y)).pointer_down()
     hand.move_to(canvas, int(x + 4 * scale), int(y - 7 * scale)).pointer_up()
     drag.perform()
-    moved = run("return demo.stage.pieces[2]")
+    moved = run("return demo.stage.pieces[values]", index)
     assert (moved["y"], moved["x"]) == (piece["y"] - 7, piece["x"] + 4)
     assert (pixels(run) != scene).any()
     assert (segmentation(run) != before).any()
     # The piece has the keys now.
-    ActionChains(driver).send_keys("r").perform()
-    turned = run("return demo.stage.pieces[2].cells")
-    np.testing.assert_array_equal(np.rot90(piece["cells"], -1), turned)
+    ActionChains(driver).send_keys(Keys.ARROW_DOWN).perform()
+    assert run("return demo.stage.pieces[values].y", index) == piece["y"] - 6
 
 
 def test_a_double_click_rotates_a_piece(run, driver):
@@ -261,6 +266,30 @@ def test_an_image_of_ones_own(run, driver, tmp_path, rng):
     file.send_keys(str(tmp_path / "image.png"))
     run("return null", condition=f"demo.stage.pieces.length === 0 && {READY}")
     np.testing.assert_array_equal(pixels(run), image)
+
+
+def test_another_model_is_an_entry_of_the_list(run, driver, page):
+    file = page[0] / "page.json"
+    text = file.read_text("utf-8")
+    facts = json.loads(text)
+    # As a model of CLEVR would be: its scenes are pictures, without pieces.
+    facts["models"].append({**facts["models"][0], "title": "Sheet", "pieces": None})
+    seed = scenes.held_out_seed(0)
+    expected = scenes.generate_scenes(tetrominoes.draw_scene, 15, seed)["image"]
+    try:
+        file.write_text(json.dumps(facts), "utf-8")
+        driver.refresh()
+        select = "const choice = document.getElementById('model'); choice.value = 1;"
+        run(select + "choice.dispatchEvent(new Event('input'))")
+        run("return null", condition=f"demo.stage.pieces.length === 0 && {READY}")
+    finally:
+        file.write_text(text, "utf-8")
+    assert "Sheet: trained" in run("return document.body.innerText")
+    np.testing.assert_array_equal(pixels(run), expected[0])
+    before = segmentation(run)
+    run("demo.showScene(7)")
+    np.testing.assert_array_equal(pixels(run), expected[7])
+    assert (segmentation(run) != before).any()
 
 
 @pytest.mark.parametrize(("num_slots", "num_iterations"), [(4, 5), (7, 3)])
