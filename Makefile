@@ -1,4 +1,4 @@
-# make demo            objects found in fresh scenes by trained weights, in a minute
+# make demo            trained weights find objects in fresh scenes: first_look.png
 # make discovery       from nothing to a trained model and pictures, on a laptop CPU
 # make set-prediction  the same for set prediction
 # make test            sets up and runs all tests but the slow ones
@@ -8,6 +8,7 @@
 # make paper           trains what the paper's tables and figures need, and draws them:
 #                      SIZE=cpu (hours on a laptop) or SIZE=paper (GPUs), SEEDS=5
 # make results         writes the table of results/ into README.md
+# make demo-page       the live page, in build/demo (needs npm)
 # make bench           speed against plain graphs of the same models
 
 PYTHON ?= python3
@@ -22,7 +23,8 @@ DATA_DIR ?= data
 RUNS ?= runs
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo paper discovery set-prediction test test-all test-oldest lint results bench clean
+.PHONY: demo discovery set-prediction paper test test-all test-oldest lint results \
+	demo-page bench clean
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed: make PYTHON=python3.11')"
@@ -68,6 +70,9 @@ paper: $(INSTALLED)
 
 results: $(INSTALLED)
 	$(RUN) -m slot_attention_tf.results readme
+
+demo-page: $(INSTALLED)
+	$(RUN) docs/demo/build.py
 
 bench: $(INSTALLED)
 	$(RUN) benchmarks/step_time.py
