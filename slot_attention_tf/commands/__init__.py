@@ -40,13 +40,20 @@ def run_command(main, usage=None):
     """
 
     def guarded(argv):
-        from slot_attention_tf.training.loop import NonFiniteLossError, SaveError
+        from slot_attention_tf.training.loop import (
+            NonFiniteLossError,
+            SaveError,
+            WorkerLostError,
+        )
 
         if usage is None and len(argv) > 1:
             raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
         try:
             main() if usage is None else main(argv[1:])
-        except (ValueError, FileNotFoundError, NonFiniteLossError, SaveError) as error:
+        except (
+            *(ValueError, FileNotFoundError),
+            *(NonFiniteLossError, SaveError, WorkerLostError),
+        ) as error:
             sys.exit(f"{type(error).__name__}: {error}")
 
     if usage is not None:
