@@ -36,7 +36,6 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_output_stderr = "remove"
-nb_merge_streams = True
 nb_render_markdown_format = "gfm"
 
 # Docstrings are Keras's: `code` in single backticks, one more section, and results in
