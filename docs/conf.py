@@ -29,7 +29,6 @@ html_title = "Slot Attention for Keras"
 html_extra_path = ["_build/extra"]
 html_theme_options = {"show_toc_level": 2}
 
-myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 2
 # A page whose code fails is no page.
 nb_execution_mode = "force"
