@@ -87,6 +87,8 @@ docs: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(RUN) benchmarks/step_time.py
+	$(RUN) benchmarks/growth.py
+	$(RUN) benchmarks/efficiency.py
 	$(RUN) benchmarks/matching.py --preset=clevr_cpu --batch_size=512
 	$(RUN) benchmarks/data_throughput.py
 

@@ -1,16 +1,21 @@
-"""Time of one training step: ours beside a plain graph of the same model.
+"""Time of a training step: ours beside a plain graph of the same model, and PyTorch.
 
-    python benchmarks/step_time.py --preset=tetrominoes --batch_size=16
+    python benchmarks/step_time.py
+    python benchmarks/step_time.py --presets clevr6 --dtypes bfloat16 --batch_size=2
+    KERAS_BACKEND=jax python benchmarks/step_time.py --presets tetrominoes
 
-The plain graph is what the reference release computes: every slot copied to the full
-grid, every decoder layer a transposed convolution at full size. Both run in turn in
-one process, so that their ratio means something on a busy machine too.
+The plain graph is what the paper writes down and the reference release computes (see
+`plain_models.py`). Where PyTorch is installed, `--torch` adds a plain module of the
+same sizes, compiled. All take turns in one process, so that other load slows all of
+them; a ratio is the median over the rounds, with its quartiles. `GFLOP/s` is what
+TensorFlow counts in the graph of the step over its time; the line above each table is
+the rate of one convolution of 64 channels alone, in the same run.
 """
 
+import argparse
+import os
 import statistics
 import time
-
-from absl import app, flags
 
 from slot_attention_tf.environment import prepare_environment
 
@@ -18,105 +23,156 @@ prepare_environment()
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
+from plain_models import make_plain_model
 
-from slot_attention_tf.layers import spatial_broadcast
-from slot_attention_tf.models import SlotAttentionAutoEncoder
+from slot_attention_tf.models import find_model
 
-FLAGS = flags.FLAGS
-PRESETS = {
-    name: preset
-    for name, preset in SlotAttentionAutoEncoder.presets.items()
-    if "/" not in name and not preset.pixel_decoder  # Others have no such plain graph.
+# Images of a step: few enough for a laptop.
+BATCH_SIZES = {
+    "tetrominoes": 16,
+    "multi_dsprites": 8,
+    "clevr6": 2,
+    "clevr10": 16,
+    "tetrominoes_cpu": 32,
+    "clevr6_cpu": 16,
+    "clevr_cpu": 64,
 }
-flags.DEFINE_enum("preset", "tetrominoes", sorted(PRESETS), "Model to time.")
-flags.DEFINE_integer("batch_size", 16, "Images of a step.", lower_bound=1)
-flags.DEFINE_integer("steps", 10, "Timed steps of each.", lower_bound=1)
-flags.DEFINE_bool("jit_compile", False, "Compile both by XLA.")
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-@keras.saving.register_keras_serializable(package="benchmarks")
-class PlainDecoder(keras.layers.Layer):
-    """The spatial broadcast decoder as the reference release computes it."""
-
-    def __init__(self, ours):
-        super().__init__(name="plain_decoder")
-        self.ours = ours
-        self.convs = [
-            keras.layers.Conv2DTranspose(
-                filters, kernel_size, stride, padding="same", activation="relu"
-            )
-            for filters, kernel_size, stride in zip(
-                ours.filters, ours.kernel_size, ours.strides, strict=True
-            )
-        ]
-        self.output_conv = keras.layers.Conv2DTranspose(
-            ours.num_channels + 1, ours.output_kernel_size, padding="same"
-        )
-
-    def build(self, input_shape):
-        self.ours.build(input_shape)
-        shape = (None, *self.ours.broadcast_resolution, input_shape[-1])
-        for conv in [*self.convs, self.output_conv]:
-            conv.build(shape)
-            shape = conv.compute_output_shape(shape)
-
-    def call(self, slots):
-        x = spatial_broadcast(slots, self.ours.broadcast_resolution)
-        x = self.ours.position(x)
-        for conv in [*self.convs, self.output_conv]:
-            x = conv(x)
-        return tf.reshape(x, (-1, tf.shape(slots)[1], *x.shape[1:]))
-
-    def compute_output_shape(self, input_shape):
-        return self.ours.compute_output_shape(input_shape)
+def task_of(name):
+    in_discovery = name in find_model("discovery", "slot_attention").presets
+    return "discovery" if in_discovery else "set_prediction"
 
 
-def make_step(model):
-    optimizer = keras.optimizers.Adam(4e-4)
-    optimizer.build(model.trainable_variables)
-
-    @tf.function(jit_compile=FLAGS.jit_compile)
-    def step(images):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(model.loss_per_example({"image": images}))
-        variables = model.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        pairs = zip(gradients, variables, strict=True)
-        optimizer.apply_gradients((g, v) for g, v in pairs if g is not None)
-        return loss
-
-    return step
+def make_batch(task, preset, batch_size):
+    rng = np.random.default_rng(0)
+    shape = (batch_size, *preset.resolution, preset.num_channels)
+    batch = [rng.uniform(-1, 1, shape).astype("float32")]
+    if task == "set_prediction":
+        targets = rng.integers(0, 2, (batch_size, preset.num_slots, 19))
+        batch.append(targets.astype("float32"))
+    return batch
 
 
-def main(_):
-    preset = PRESETS[FLAGS.preset]
-    plain_decoder = PlainDecoder(preset.make_decoder())
-    steps = {
-        "plain graph": make_step(
-            SlotAttentionAutoEncoder.from_preset(
-                FLAGS.preset, load_weights=False, decoder=plain_decoder
-            )
-        ),
-        "ours": make_step(
-            SlotAttentionAutoEncoder.from_preset(FLAGS.preset, load_weights=False)
-        ),
+def make_steps(name, policy, batch_size, with_torch):
+    """Functions that take one training step of each form of the model."""
+    task = task_of(name)
+    entry = find_model(task, "slot_attention")
+    preset = entry.presets[name]
+    batch = make_batch(task, preset, batch_size)
+    models = {
+        "plain graph": make_plain_model(task, preset, policy),
+        "ours": entry.model_class(**preset.model_arguments(policy), dtype=policy),
     }
-    shape = (FLAGS.batch_size, *preset.resolution, preset.num_channels)
-    images = tf.constant(np.random.default_rng(0).uniform(-1, 1, shape), tf.float32)
-    times = {name: [] for name in steps}
-    for i in range(FLAGS.steps + 2):  # Two to compile and warm up.
-        for name, step in steps.items():
+    sizes = {model.count_params() for model in models.values()}
+    assert len(sizes) == 1, f"The forms of {name} have different sizes: {sizes}"
+    steps = {}
+    for form, model in models.items():
+        model.compile(preset.make_optimizer(4e-4))
+        steps[form] = lambda model=model: float(model.train_on_batch(*batch))
+    if with_torch and task == "discovery" and not preset.pixel_decoder:
+        from torch_model import make_torch_step
+
+        steps["PyTorch"] = make_torch_step(preset, batch[0], policy != "float32")
+    return steps, {form: (model, batch) for form, model in models.items()}
+
+
+def measure(steps, rounds):
+    """Seconds of each form in each round, without two rounds to compile and warm up."""
+    times = {form: [] for form in steps}
+    for i in range(rounds + 2):
+        for form, step in steps.items():
             start = time.perf_counter()
-            step(images).numpy()
+            step()
             if i >= 2:
-                times[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    print(f"{FLAGS.preset}, batch {FLAGS.batch_size}, median of {FLAGS.steps} steps")
-    for name, seconds in medians.items():
-        print(f"  {name:12} {seconds:.3f} s")
-    print(f"  ratio        {medians['plain graph'] / medians['ours']:.2f}")
+                times[form].append(time.perf_counter() - start)
+    return times
+
+
+def count_flops(model, batch):
+    """Floating point operations of a step as TensorFlow counts them, or None."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    names = ("image", "target")
+    inputs = dict(zip(names, map(tf.constant, batch), strict=False))
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(model.loss_per_example(inputs))
+        return tape.gradient(loss, model.trainable_variables)
+
+    profiler = tf.compat.v1.profiler
+    options = profiler.ProfileOptionBuilder.float_operation()
+    options["output"] = "none"
+    graph = step.get_concrete_function().graph
+    return profiler.profile(graph, cmd="op", options=options).total_float_ops
+
+
+def measure_ceiling(dtype):
+    """GFLOP/s of one convolution: 5x5, 64 to 64 channels, 16 maps of 64x64."""
+    images = ops.cast(np.ones((16, 64, 64, 64), "float32"), dtype)
+    kernel = ops.cast(np.ones((5, 5, 64, 64), "float32"), dtype)
+
+    def convolve(images, kernel):
+        return ops.sum(ops.conv(images, kernel, padding="same"))
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        convolve = jax.jit(convolve)
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        convolve = tf.function(convolve)
+    times = []
+    for _ in range(8):
+        start = time.perf_counter()
+        float(ops.cast(convolve(images, kernel), "float32"))
+        times.append(time.perf_counter() - start)
+    return 2 * 16 * 64**2 * 25 * 64**2 / min(times) / 1e9
+
+
+def report(name, dtype, batch_size, rounds, with_torch):
+    """Measures and prints one table."""
+    steps, models = make_steps(name, POLICIES[dtype], batch_size, with_torch)
+    times = measure(steps, rounds)
+    print(
+        f"\n{name}, {dtype}, {batch_size} images a step, {rounds} rounds; "
+        f"a convolution alone: {measure_ceiling(dtype):.0f} GFLOP/s"
+    )
+    print(f"{'':12}{'ms':>9}{'ours is so many times as fast':>34}{'GFLOP/s':>10}")
+    for form, seconds in times.items():
+        ratios = [a / b for a, b in zip(seconds, times["ours"], strict=True)]
+        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+        flops = count_flops(*models[form]) if form in models else None
+        median = statistics.median(seconds)
+        rate = "-" if flops is None else f"{flops / median / 1e9:.0f}"
+        ratio = f"{middle:.2f} [{low:.2f} to {high:.2f}]"
+        print(f"{form:12}{1e3 * median:9.1f}{ratio:>34}{rate:>10}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--presets", nargs="+", choices=BATCH_SIZES, default=BATCH_SIZES
+    )
+    parser.add_argument("--dtypes", nargs="+", choices=POLICIES, default=["float32"])
+    parser.add_argument("--batch_size", type=int, help="images of a step")
+    parser.add_argument("--steps", type=int, default=10, help="rounds")
+    parser.add_argument("--torch", action="store_true", help="beside PyTorch too")
+    arguments = parser.parse_args()
+    print(f"{keras.backend.backend()}, {os.cpu_count()} CPUs")
+    for name in arguments.presets:
+        for dtype in arguments.dtypes:
+            batch_size = arguments.batch_size or BATCH_SIZES[name]
+            report(name, dtype, batch_size, arguments.steps, arguments.torch)
+            keras.backend.clear_session()
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -7,6 +7,7 @@ import numpy as np
 
 MAX_STRIPES = 0.9
 MAX_ERROR_RATIO = 1.5
+MIN_SIBLINGS = 2  # One alone may be the odd one.
 
 
 def signs_of_failed_discovery(scores, sibling_scores):
@@ -22,8 +23,9 @@ def signs_of_failed_discovery(scores, sibling_scores):
 
     Example:
 
-    >>> signs_of_failed_discovery({"stripes": 0.2, "mse": 0.03}, [{"mse": 0.01}])
-    ['The reconstruction error 0.03000 is 3.0 times the median of 1 sibling runs, 0.01000.']
+    >>> siblings = [{"mse": 0.01}, {"mse": 0.01}]
+    >>> signs_of_failed_discovery({"stripes": 0.2, "mse": 0.03}, siblings)
+    ['The reconstruction error 0.03000 is 3.0 times the median of 2 sibling runs, 0.01000.']
     """  # noqa: E501  The output of an example is one line.
     signs = []
     if scores["stripes"] > MAX_STRIPES:
@@ -32,7 +34,9 @@ def signs_of_failed_discovery(scores, sibling_scores):
             "the column alone: the masks are stripes."
         )
     errors = [each["mse"] for each in sibling_scores]
-    if errors and scores["mse"] > MAX_ERROR_RATIO * np.median(errors):
+    if len(errors) >= MIN_SIBLINGS and scores["mse"] > MAX_ERROR_RATIO * np.median(
+        errors
+    ):
         signs.append(
             f"The reconstruction error {scores['mse']:.5f} is "
             f"{scores['mse'] / np.median(errors):.1f} times the median of "

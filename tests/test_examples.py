@@ -118,3 +118,14 @@ def test_frozen_encoder_stays_as_it_was(run_example, tmp_path, discovery_model):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for old, new in zip(before, loaded.encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("preset", ["clevr6_cpu", "tetrominoes_cpu"])
+def test_first_look_finds_objects_with_shipped_weights(run_example, tmp_path, preset):
+    output = tmp_path / "look.png"
+    names, printed = run_example(
+        *("first_look", f"--preset={preset}", "--seed=3", f"--output={output}"),
+    )
+    assert "6 fresh scenes" in printed and output.stat().st_size > 50_000
+    fg_ari = float(printed.split("FG-ARI ")[1].split(". See")[0])
+    assert fg_ari > 0.7  # Untrained models are near 0.

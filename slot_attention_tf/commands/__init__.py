@@ -55,7 +55,8 @@ def run_command(main, usage=None):
 def _known_errors():
     """Errors of use and of training. Who did not train needs no TensorFlow here."""
     loop = sys.modules.get("slot_attention_tf.training.loop")
-    of_training = (loop.NonFiniteLossError, loop.SaveError) if loop else ()
+    names = ("NonFiniteLossError", "SaveError", "WorkerLostError")
+    of_training = [getattr(loop, name) for name in names] if loop else []
     return (ValueError, FileNotFoundError, *of_training)
 
 

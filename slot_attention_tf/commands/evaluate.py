@@ -48,6 +48,12 @@ def _define_flags(task_name=None):
     define("data_dir", None, "Folder of all datasets. Default: TFDS's.")
     define("dataset", None, "Another dataset than the run's, as <name>/<config>.")
     define("split", None, "Another split than the task's.")
+    define(
+        "crop",
+        None,
+        "Rows and columns to keep of another dataset: top, bottom, left, right.",
+        parse=_as_integers,
+    )
     define("max_num_objects", None, "Objects of a scene at most.", parse=as_integer)
     define("num_scenes", None, "Number of scenes.", parse=as_integer)
     define("batch_size", None, "Images at a time.", parse=as_integer)
@@ -178,7 +184,12 @@ def _load(task_name):
         model = load_saved_model(saved_model)
         directory = RunDirectory(saved_model)
         run = Run(directory, find_task(task_name), {}, preset, model, None)
-    names = ("dataset", "max_num_objects", "batch_size", "num_slots")
+    if FLAGS.crop and run.task.name == "set_prediction":
+        raise ValueError(
+            "Set prediction takes whole images: an object outside of a crop would have "
+            f"to be predicted too. Received: --crop={','.join(map(str, FLAGS.crop))}"
+        )
+    names = ("dataset", "crop", "max_num_objects", "batch_size", "num_slots")
     given = {name: FLAGS[name].value for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     return dataclasses.replace(run, preset=dataclasses.replace(run.preset, **given))

@@ -7,10 +7,12 @@ reading the batches before it.
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 
 import numpy as np
 
+from slot_attention_tf.data.decoded import open_decoded
 from slot_attention_tf.data.shards import RecordShards
 
 # Decoded scenes that take at most this share of the free memory are kept there.
@@ -114,7 +116,7 @@ def num_background(builder):
     return (builder.info.metadata or {}).get("num_background", 1)
 
 
-def make_batches(shards, selected, decode, batching, dataset_name):
+def make_batches(shards, selected, decode, batching, dataset_name, folder=None):
     """Makes a `tf.data.Dataset` of batches of decoded scenes.
 
     Args:
@@ -124,6 +126,8 @@ def make_batches(shards, selected, decode, batching, dataset_name):
             tensors of static shape.
         batching: `Batching`.
         dataset_name: String, for error messages.
+        folder: Path, where decoded scenes are kept that do not fit in memory, or
+            `None` to decode them in every epoch.
 
     Returns:
         A `tf.data.Dataset` of dicts as `decode` returns, with a batch axis.
@@ -143,9 +147,16 @@ def make_batches(shards, selected, decode, batching, dataset_name):
     limit = batching.cache_limit_bytes
     if limit is None:
         limit = _CACHE_SHARE * free_memory()
-    if len(selected) * size <= limit:
-        fetch = _hold_in_memory(fetch, selected, spec, dataset_name)
-        selected = np.arange(len(selected))
+    number = len(selected)
+    decode_all = functools.partial(_decode_all, fetch, selected, dataset_name)
+    if number * size <= limit:
+        fetch = _hold_in_memory(spec, number, decode_all)
+        selected = np.arange(number)
+    elif folder is not None:
+        arrays = open_decoded(folder, spec, number, decode_all)
+        if arrays is not None:
+            fetch = _reader(arrays, spec)
+            selected = np.arange(number)
     batches = _index_batches(selected, batching)
     return batches.map(fetch, tf.data.AUTOTUNE, deterministic=True)
 
@@ -239,22 +250,17 @@ def free_memory():
     return free
 
 
-def _hold_in_memory(fetch, selected, spec, dataset_name):
-    """Reads all scenes once; returns a function as `fetch`, by position."""
+def _decode_all(fetch, selected, dataset_name):
+    """Yields all scenes as dicts of arrays with a batch axis."""
     import tensorflow as tf
 
-    arrays = {
-        key: np.empty((len(selected), *s.shape), s.dtype.as_numpy_dtype)
-        for key, s in spec.items()
-    }
     batches = tf.data.Dataset.from_tensor_slices(selected).batch(_READ_AHEAD)
     batches = batches.map(fetch, tf.data.AUTOTUNE, deterministic=True)
     start = 0
     try:
         for batch in batches.as_numpy_iterator():
-            for key, values in batch.items():
-                arrays[key][start : start + len(values)] = values
-            start += len(values)
+            yield batch
+            start += len(batch["image"])
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(
             f"{dataset_name}: a record between {start} and {start + _READ_AHEAD} "
@@ -262,10 +268,43 @@ def _hold_in_memory(fetch, selected, spec, dataset_name):
             "again. "
             f"Received: {error.message}"
         ) from None
+
+
+def _hold_in_memory(spec, number, decode_all):
+    """Reads all scenes once; returns a function from positions to scenes."""
+    import tensorflow as tf
+
+    arrays = {
+        key: np.empty((number, *s.shape), s.dtype.as_numpy_dtype)
+        for key, s in spec.items()
+    }
+    start = 0
+    for batch in decode_all():
+        for key, values in batch.items():
+            arrays[key][start : start + len(values)] = values
+        start += len(values)
     with tf.device("/CPU:0"):
         tensors = {key: tf.constant(values) for key, values in arrays.items()}
 
     def take(indices):
         return {key: tf.gather(values, indices) for key, values in tensors.items()}
+
+    return take
+
+
+def _reader(arrays, spec):
+    """Returns a function from positions to scenes of arrays that stay on disk."""
+    import tensorflow as tf
+
+    def read(indices):
+        return [np.asarray(arrays[key][indices]) for key in spec]
+
+    def take(indices):
+        dtypes = [s.dtype for s in spec.values()]
+        values = tf.numpy_function(read, [indices], dtypes, stateful=False)
+        return {
+            key: tf.ensure_shape(value, (*indices.shape, *s.shape))
+            for (key, s), value in zip(spec.items(), values, strict=True)
+        }
 
     return take

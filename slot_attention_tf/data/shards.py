@@ -28,6 +28,10 @@ class RecordShards:
         instructions: List of TFDS file instructions, `info.splits[...]
             .file_instructions`: which records of which uncompressed TFRecord files.
 
+    Attributes:
+        locations: int64 `[n, 3]`: the file, first and last (exclusive) byte of each
+            record.
+
     Raises:
         ValueError: A file is truncated or has another number of records than TFDS
             noted when it was written.
@@ -43,10 +47,10 @@ class RecordShards:
             spans = np.stack([np.full_like(ends, number), ends - lengths, ends], axis=1)
             start = instruction.skip
             locations.append(spans[start : start + instruction.take])
-        self._locations = np.concatenate(locations)  # [n, (file, start, end)]
+        self.locations = np.concatenate(locations)  # [n, (file, start, end)]
 
     def __len__(self):
-        return len(self._locations)
+        return len(self.locations)
 
     def read(self, indices):
         """Returns the serialized records at `indices`, an object array of bytes.
@@ -55,7 +59,7 @@ class RecordShards:
             ValueError: A file was changed after its index was written.
         """
         records = np.empty(len(indices), object)
-        for i, (number, start, end) in enumerate(self._locations[indices].tolist()):
+        for i, (number, start, end) in enumerate(self.locations[indices].tolist()):
             file = self._files[number]
             (length,) = struct.unpack_from("<Q", file, start - _HEADER_BYTES)
             if length != end - start:

@@ -28,10 +28,11 @@ def figure_2(runs, size):
         for group in groups:
             lines = _lines_by_setting(group)
             used += [group] if lines else []
-            for index, (label, line) in enumerate(lines.items()):
-                label = _with_group(label, group, groups)
+            as_trained = _setting(group, group.runs[0].evaluation)
+            for setting, line in lines.items():
+                label = _with_group(setting, group, groups)
                 series[label] = line
-                if index == 0:  # As it was trained: T = 3 in the paper.
+                if setting == as_trained:  # The paper trains with T = 3.
                     value = experiment.reported["slot_attention"]["fg_ari"][0]
                     reported[label] = ([3], [value])
         if series or name == "clevr6":
@@ -51,34 +52,38 @@ def figure_2(runs, size):
 
 def _lines_by_setting(group):
     """Lines over `T` of at least two points, by number of slots and objects."""
-    keys = ("num_slots", "max_num_objects", "dataset", "split")
     settings = dict.fromkeys(
-        tuple(each.get(key) for key in keys)
+        _setting(group, each)
         for run in group.runs
         for each in run.evaluations
         if each.get("num_objects") is None
     )
-    own_data = group.runs[0].evaluation.get("dataset")
-    lines = {}
-    for setting in settings:
-        num_slots, max_num_objects, dataset, _ = setting
-        x, values = _sweep(
+    lines = {
+        setting: _sweep(
             group,
             "num_iterations",
             "fg_ari",
             lambda each, setting=setting: (
-                each.get("num_objects") is None
-                and tuple(each.get(key) for key in keys) == setting
+                each.get("num_objects") is None and _setting(group, each) == setting
             ),
         )
-        if len(x) > 1:
-            label = f"K = {num_slots}"
-            if max_num_objects:
-                label += f", up to {max_num_objects} objects"
-            if dataset != own_data:
-                label += f", {dataset}"
-            lines[label] = (x, values)
-    return lines
+        for setting in settings
+    }
+    return {setting: line for setting, line in lines.items() if len(line[0]) > 1}
+
+
+def _setting(group, evaluation):
+    """Everything but `T` that an evaluation was made with, in words."""
+    words = [f"K = {evaluation.get('num_slots')}"]
+    if evaluation.get("max_num_objects"):
+        words.append(f"up to {evaluation['max_num_objects']} objects")
+    own = group.runs[0].evaluation
+    words += [
+        str(evaluation.get(key))
+        for key in ("dataset", "split")
+        if evaluation.get(key) != own.get(key)
+    ]
+    return ", ".join(words)
 
 
 def _sweep(group, x_name, score, keep):

@@ -57,8 +57,8 @@ def make_page(tables, drawings, size):
 <span class="paper">Blue</span> are the values of Locatello et al.,
 <a href="https://arxiv.org/abs/2006.15055">Object-Centric Learning with Slot
 Attention</a> (2020). A run counts as failed if its masks are stripes, or if its
-reconstruction error is more than 1.5 times the median of the other seeds. Failed runs
-are counted in every mean.</p>
+reconstruction error is more than 1.5 times the median of the other seeds, two at least.
+Failed runs are counted in every mean.</p>
 <nav><ul>
 {entries}
 </ul></nav>

@@ -122,7 +122,7 @@ def load_run(model_dir, find_task):
 
 def sibling_scores(directory):
     """The last evaluations of runs beside this one that differ in their seed only."""
-    identity = _identity(directory.read_config())
+    own_config = directory.read_config()
     own = directory.path.resolve()
     scores = []
     for folder in sorted(own.parent.iterdir()):
@@ -130,17 +130,19 @@ def sibling_scores(directory):
             continue
         other = RunDirectory(folder)
         row, config = other.read_final_evaluation(), other.read_config()
-        if row and config and _identity(config) == identity:
+        if row and config and _are_siblings(own_config, config):
             scores.append(row)
     return scores
 
 
-def _identity(config):
-    """All of a run's configuration that makes it comparable to another."""
-    settings = {**config.get("settings", {}), "description": None}
-    # A run of an older version lacks newer settings, whose default is None.
-    settings = {name: value for name, value in settings.items() if value is not None}
-    return config.get("task"), config.get("model_name"), settings
+def _are_siblings(config, other):
+    """Whether two runs have the same model and settings."""
+    if any(config.get(name) != other.get(name) for name in ("task", "model_name")):
+        return False
+    settings, others = config.get("settings", {}), other.get("settings", {})
+    # A run of an older version lacks newer settings, and used what are now defaults.
+    names = (settings.keys() & others.keys()) - {"description"}
+    return all(settings[name] == others[name] for name in names)
 
 
 def device_name():

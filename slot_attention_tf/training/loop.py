@@ -1,5 +1,6 @@
 """One training loop for every model, on any `tf.distribute` strategy."""
 
+import contextlib
 import dataclasses
 import math
 import shutil
@@ -21,6 +22,8 @@ from slot_attention_tf.training.reporting import Progress
 from slot_attention_tf.training.signals import StopSignals
 
 _MAX_CHECKPOINTS = 5
+# What TensorFlow says of an operation that waits for a worker that is gone.
+_ABORTED = "Collective ops is aborted by: "
 
 
 class NonFiniteLossError(RuntimeError):
@@ -29,6 +32,10 @@ class NonFiniteLossError(RuntimeError):
 
 class SaveError(RuntimeError):
     """A checkpoint could not be written."""
+
+
+class WorkerLostError(RuntimeError):
+    """Another worker of a run on several machines has ended."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +141,7 @@ class Trainer:
             NonFiniteLossError: If a loss or a weight is NaN or infinite. The
                 checkpoints before that step are kept.
             SaveError: If a checkpoint cannot be written.
+            WorkerLostError: If another worker has ended before the run did.
         """
         settings = self.settings
         step = int(self.step.numpy())
@@ -147,6 +155,7 @@ class Trainer:
             Progress(self.run, settings, first_step=step) as progress,
             LoopCallbacks(*observers) as observed,
             StopSignals() as stop,
+            self._watch_workers(),
         ):
             stopped = False
             while step < settings.num_train_steps and not stopped:
@@ -159,6 +168,23 @@ class Trainer:
         if self._own_folder is not None:
             shutil.rmtree(self._own_folder, ignore_errors=True)
         return step == settings.num_train_steps or observed.ask_to_stop
+
+    @contextlib.contextmanager
+    def _watch_workers(self):
+        """Says in words that another worker is gone."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            resolver = self.strategy.cluster_resolver
+            # Replicas of one process abort each other with the same words.
+            if resolver is None or not _tells_of_lost_worker(error):
+                raise
+            reason = str(error).rpartition(_ABORTED)[2].splitlines()[0]
+            raise WorkerLostError(
+                f"{resolver.task_type.capitalize()} {resolver.task_id} stops: another "
+                "worker has ended, or cannot be reached. The same command on all "
+                f"machines continues from the last checkpoint. Received: {reason}"
+            ) from error
 
     def _after_step(self, step, on_evaluation, progress, observed, stop):
         """Logs, saves and evaluates when it is time; returns whether to stop."""
@@ -295,6 +321,8 @@ class Trainer:
         try:
             self._manager.save(checkpoint_number=step)
         except (OSError, tf.errors.OpError) as error:
+            if _tells_of_lost_worker(error):
+                raise  # No matter of the disk.
             free = shutil.disk_usage(self.run.path).free / 2**20
             raise SaveError(
                 f"The checkpoint of step {step} cannot be written to "
@@ -323,3 +351,7 @@ class Trainer:
 
     def _rate(self):
         return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
+
+
+def _tells_of_lost_worker(error):
+    return isinstance(error, tf.errors.OpError) and _ABORTED in str(error)

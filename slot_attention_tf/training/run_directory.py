@@ -248,8 +248,9 @@ def _ends_a_line(stream):
 
 
 def _differences(old, new):
+    # A run of an older version lacks newer settings, and used what are now defaults.
     return [
-        f"{name}: {old.get(name)} -> {new.get(name)}"
-        for name in sorted(old.keys() | new.keys())
-        if name != "description" and old.get(name) != new.get(name)
+        f"{name}: {old[name]} -> {new[name]}"
+        for name in sorted(old.keys() & new.keys())
+        if name != "description" and old[name] != new[name]
     ]

@@ -7,6 +7,7 @@ them into pixels with `figure_to_image`.
 
 from slot_attention_tf.visualization.attention import attention_figure
 from slot_attention_tf.visualization.colors import (
+    masks_to_color,
     segmentation_to_color,
     slot_palette,
     to_uint8,
@@ -24,6 +25,7 @@ __all__ = [
     "figure_to_image",
     "iterations_figure",
     "lines_figure",
+    "masks_to_color",
     "segmentation_to_color",
     "set_prediction_figure",
     "slot_palette",

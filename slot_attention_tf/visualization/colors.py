@@ -76,6 +76,25 @@ def segmentation_to_color(labels, palette=None):
     return palette[labels]
 
 
+def masks_to_color(masks, palette=None):
+    """Paints each pixel in the colours of the slots, mixed by their masks.
+
+    A pixel of one slot has that slot's colour; one that many slots share, as a plain
+    background often is, has a dull one.
+
+    Args:
+        masks: float array `[..., K, H, W]` in [0, 1] that sums to 1 over slots.
+        palette: uint8 array `[K, 3]`, by default `slot_palette(K)`.
+
+    Returns:
+        uint8 array `[..., H, W, 3]`.
+    """
+    masks = np.nan_to_num(np.asarray(masks, "float32"))
+    palette = slot_palette(masks.shape[-3]) if palette is None else np.asarray(palette)
+    mixed = np.einsum("...khw,kc->...hwc", masks, palette.astype("float32"))
+    return np.rint(np.clip(mixed, 0, 255)).astype("uint8")
+
+
 def to_uint8(images):
     """Turns images in [-1, 1] into pixels.
 

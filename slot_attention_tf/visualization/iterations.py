@@ -1,12 +1,6 @@
-"""How reconstruction and segmentation become better: Figure 3c of the paper."""
+"""How reconstruction and masks become better: Figure 3c of the paper."""
 
-import numpy as np
-
-from slot_attention_tf.visualization.colors import (
-    segmentation_to_color,
-    slot_palette,
-    to_uint8,
-)
+from slot_attention_tf.visualization.colors import masks_to_color, to_uint8
 from slot_attention_tf.visualization.grid import (
     check_shape,
     picture_grid,
@@ -17,11 +11,11 @@ from slot_attention_tf.visualization.grid import (
 
 
 def iterations_figure(images, reconstructions, masks):
-    """Two rows for each image, its reconstructions and its segmentations.
+    """Two rows for each image, its reconstructions and its masks.
 
-    The first column shows the image, and every other column one iteration. The
-    segmentation gives every pixel to the slot with the largest mask, in that slot's
-    colour, which is the same in all iterations and in `slots_figure`.
+    The first column shows the image, and every other column one iteration. The masks of
+    all slots are one picture: a pixel of one slot has that slot's colour, the same in
+    all iterations and in `slots_figure`; a pixel that slots share has a mixture.
 
     Args:
         images: float array `[B, H, W, C]` in [-1, 1].
@@ -41,9 +35,7 @@ def iterations_figure(images, reconstructions, masks):
     num_iterations = reconstructions.shape[1]
     shape = (batch_size, num_iterations, "K", height, width)
     masks = check_shape(masks, "masks", shape)
-    segmentations = segmentation_to_color(
-        np.argmax(masks, axis=2), slot_palette(masks.shape[2])
-    )  # [B, T, H, W, 3]
+    painted = masks_to_color(masks)  # [B, T, H, W, 3]
 
     figure, cells = picture_grid(2 * batch_size, 1 + num_iterations)
     set_title(cells[0, 0], "Image")
@@ -53,8 +45,8 @@ def iterations_figure(images, reconstructions, masks):
         upper, lower = cells[2 * image], cells[2 * image + 1]
         show(upper[0], to_uint8(images[image]))
         set_row_label(upper[0], "Reconstruction")
-        set_row_label(lower[0], "Segmentation")
+        set_row_label(lower[0], "Masks")
         for time in range(num_iterations):
             show(upper[1 + time], to_uint8(reconstructions[image, time]))
-            show(lower[1 + time], segmentations[image, time])
+            show(lower[1 + time], painted[image, time])
     return figure

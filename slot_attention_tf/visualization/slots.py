@@ -3,6 +3,7 @@
 import numpy as np
 
 from slot_attention_tf.visualization.colors import (
+    masks_to_color,
     segmentation_to_color,
     slot_palette,
     to_uint8,
@@ -26,11 +27,11 @@ def slots_figure(
     background=0.75,
     masked=True,
 ):
-    """One row for each image: input, reconstruction, segmentation, then the slots.
+    """One row for each image: input, reconstruction, masks, then the slots.
 
-    The segmentation gives every pixel to the slot with the largest mask, in that
-    slot's colour. A slot shows its reconstruction times its mask on grey, framed
-    in the same colour. Arguments two to four are the outputs of
+    The masks of all slots are one picture: a pixel of one slot has that slot's colour,
+    a pixel that slots share has a mixture. A slot shows its reconstruction times its
+    mask on grey, framed in the same colour. Arguments two to four are the outputs of
     `SlotAttentionAutoEncoder`.
 
     Args:
@@ -63,11 +64,10 @@ def slots_figure(
 
     shown = recons * masks + background * (1 - masks) if masked else recons
     slot_images = to_uint8(shown)
-    segmentation = np.argmax(masks[..., 0], axis=1)  # [B, H, W]
     columns = [
         ("Image", to_uint8(images)),
         ("Reconstruction", to_uint8(combined)),
-        ("Segmentation", segmentation_to_color(segmentation, palette)),
+        ("Masks", masks_to_color(masks[..., 0], palette)),
     ]
     if true_labels is not None:
         labels = check_shape(true_labels, "true_labels", (batch_size, *size))

@@ -25,7 +25,7 @@ def write_run(folder, seed, mse, **settings):
 def test_siblings_differ_in_nothing_but_their_seed(tmp_path):
     run = write_run(tmp_path / "a", 0, 0.1)
     write_run(tmp_path / "b", 1, 0.2, description="in other words")
-    write_run(tmp_path / "c", 2, 0.3)
+    write_run(tmp_path / "c", 2, 0.3, newer_setting=False)
     write_run(tmp_path / "other", 3, 0.4, num_slots=5)
     (tmp_path / "no_run").mkdir()
     scores = sibling_scores(run)

@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from slot_attention_tf.tasks import find_task
 from slot_attention_tf.tasks.runs import load_run
@@ -43,8 +45,8 @@ def finish(process):
     return output
 
 
-def two_workers(script, options):
-    """Runs a script as two workers on this machine; returns what each printed."""
+def start_two_workers(script, options):
+    """Starts a script as two workers on this machine; returns the processes."""
     addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
     workers = []
     for index in range(2):
@@ -52,7 +54,12 @@ def two_workers(script, options):
         config = json.dumps({"cluster": {"worker": addresses}, "task": task})
         given = {**options, "strategy": "multi_worker"}
         workers.append(start(script, given, TF_CONFIG=config))
-    return [finish(worker) for worker in workers]
+    return workers
+
+
+def two_workers(script, options):
+    """Runs a script as two workers on this machine; returns what each printed."""
+    return [finish(worker) for worker in start_two_workers(script, options)]
 
 
 def two_tasks_of_slurm(script, options):
@@ -92,6 +99,45 @@ def test_two_workers_train_as_one_and_one_of_them_writes(script, request, tmp_pa
         for run in runs
     ]
     np.testing.assert_allclose(rows[1], rows[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_worker_ends_the_other_and_both_continue(
+    victim, discovery_data, tmp_path
+):
+    options = {
+        **tiny.DISCOVERY,
+        "data_dir": discovery_data,
+        "model_dir": tmp_path,
+        "log_interval": 5,
+        "checkpoint_interval": 5,
+        "eval_interval": 100_000,
+    }
+    long = {**options, "num_train_steps": 100_000}
+    workers = start_two_workers("train_discovery.py", long)
+    try:
+        while not list((tmp_path / "checkpoints").glob("ckpt-*.index")):
+            assert all(worker.poll() is None for worker in workers)
+            time.sleep(0.2)
+        workers[victim].kill()
+        other = workers[1 - victim]
+        _, errors = other.communicate(timeout=120)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    assert other.returncode == 1
+    sentence = f"WorkerLostError: Worker {1 - victim} stops: another worker has ended"
+    assert sentence in errors and "The same command on all machines" in errors
+    assert "Traceback" not in errors
+    found = tf.train.get_checkpoint_state(str(tmp_path / "checkpoints"))
+    step = int(found.model_checkpoint_path.rpartition("-")[2])
+    # The same command, but for an end within reach.
+    chief, _ = two_workers(
+        "train_discovery.py", {**options, "num_train_steps": step + 3}
+    )
+    assert f"from step {step}" in chief
+    assert RunDirectory(tmp_path).read_metrics()[-1]["step"] == step + 3
 
 
 def test_slurm_starts_workers_and_they_continue(discovery_data, tmp_path):

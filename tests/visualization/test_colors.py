@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from slot_attention_tf.visualization import (
+    masks_to_color,
     segmentation_to_color,
     slot_palette,
     to_uint8,
@@ -58,3 +59,16 @@ def test_errors():
         to_uint8(np.zeros([2, 2, 3], "uint8"))
     with pytest.raises(ValueError, match=r"1 or 3 channels.*\(2, 2, 4\)"):
         to_uint8(np.zeros([2, 2, 4]))
+
+
+def test_masks_mix_the_colors_of_their_slots():
+    masks = np.zeros([2, 3, 1, 2])
+    masks[:, 1, 0, 0] = 1  # One slot has the first pixel, two share the second.
+    masks[:, 0, 0, 1] = masks[:, 2, 0, 1] = 0.5
+    painted = masks_to_color(masks)
+    palette = slot_palette(3).astype(float)
+    assert painted.shape == (2, 1, 2, 3) and painted.dtype == np.uint8
+    np.testing.assert_array_equal(painted[0, 0, 0], palette[1])
+    np.testing.assert_allclose(
+        painted[1, 0, 1], (palette[0] + palette[2]) / 2, atol=0.5
+    )

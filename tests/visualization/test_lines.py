@@ -7,7 +7,7 @@ from slot_attention_tf.visualization import (
     empty_figure,
     iterations_figure,
     lines_figure,
-    segmentation_to_color,
+    masks_to_color,
     slots_figure,
     to_uint8,
 )
@@ -51,7 +51,7 @@ def test_iterations_figure_shows_figure_3c():
     rng = np.random.default_rng(0)
     images = rng.uniform(-1, 1, [2, 6, 5, 3])
     reconstructions = rng.uniform(-1, 1, [2, 3, 6, 5, 3])
-    masks = rng.uniform(size=[2, 3, 4, 6, 5])
+    masks = rng.dirichlet(np.ones(4), size=[2, 3, 6, 5]).transpose(0, 1, 4, 2, 3)
     figure = iterations_figure(images, reconstructions, masks)
     cells = np.array(figure.axes, object).reshape(4, 4)
     for image in range(2):
@@ -62,7 +62,7 @@ def test_iterations_figure_shows_figure_3c():
             upper, lower = cells[2 * image : 2 * image + 2, 1 + time]
             shown = to_uint8(reconstructions[image, time])
             np.testing.assert_array_equal(picture(upper), shown)
-            painted = segmentation_to_color(masks[image, time].argmax(axis=0))
+            painted = masks_to_color(masks[image, time])
             np.testing.assert_array_equal(picture(lower), painted)
     assert [cell.get_title() for cell in cells[0]] == [
         "Image",

@@ -10,6 +10,7 @@ from slot_attention_tf.data.builders.multi_dsprites import (
     MultiDSpritesConfig,
 )
 from slot_attention_tf.data.builders.objects_room import ObjectsRoom, ObjectsRoomConfig
+from slot_attention_tf.data.builders.rendered_clevr import RenderedClevr
 from slot_attention_tf.data.builders.synthetic_clevr import (
     SyntheticClevr,
     SyntheticClevrConfig,
@@ -23,6 +24,7 @@ __all__ = [
     "MultiDSpritesConfig",
     "ObjectsRoom",
     "ObjectsRoomConfig",
+    "RenderedClevr",
     "SceneBuilder",
     "SceneConfig",
     "SyntheticClevr",

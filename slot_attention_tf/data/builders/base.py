@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from slot_attention_tf.clevr_properties import CATEGORIES, MAX_NUM_OBJECTS
 from slot_attention_tf.data import public_files, records
 from slot_attention_tf.data.generators import scenes
 from slot_attention_tf.data.png import encode_png
@@ -256,4 +257,28 @@ def entity_features(resolution, channels, factors):
             name: tfds.features.Tensor(shape=shape, dtype=np.float32)
             for name, shape in factors.items()
         },
+    }
+
+
+def clevr_features(resolution):
+    """Returns the features of CLEVR scenes with properties and label maps.
+
+    Args:
+        resolution: Pair `(height, width)` of the images.
+    """
+    features = entity_features(resolution, 3, {"visibility": (MAX_NUM_OBJECTS + 1,)})
+    labels = {
+        name: tfds.features.ClassLabel(names=values)
+        for name, values in CATEGORIES.items()
+    }
+    objects = {
+        **labels,
+        "rotation": tfds.features.Tensor(shape=(), dtype=np.float32),
+        "3d_coords": tfds.features.Tensor(shape=(3,), dtype=np.float32),
+        "pixel_coords": tfds.features.Tensor(shape=(3,), dtype=np.float32),
+    }
+    return {
+        **features,
+        "file_name": tfds.features.Text(),
+        "objects": tfds.features.Sequence(objects),
     }

@@ -4,7 +4,6 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from slot_attention_tf.clevr_properties import CATEGORIES
 from slot_attention_tf.data.builders import base
@@ -97,23 +96,7 @@ class SyntheticClevr(base.SceneBuilder):
 
     def _features(self):
         config = self.builder_config
-        factors = {"visibility": (clevr.MAX_NUM_ENTITIES,)}
-        features = base.entity_features((config.height, config.width), 3, factors)
-        labels = {
-            name: tfds.features.ClassLabel(names=values)
-            for name, values in CATEGORIES.items()
-        }
-        objects = {
-            **labels,
-            "rotation": tfds.features.Tensor(shape=(), dtype=np.float32),
-            "3d_coords": tfds.features.Tensor(shape=(3,), dtype=np.float32),
-            "pixel_coords": tfds.features.Tensor(shape=(3,), dtype=np.float32),
-        }
-        return {
-            **features,
-            "file_name": tfds.features.Text(),
-            "objects": tfds.features.Sequence(objects),
-        }
+        return base.clevr_features((config.height, config.width))
 
     def _draw_scene(self):
         config = self.builder_config

@@ -94,12 +94,16 @@ def draw_scene(
     while True:
         factors = _draw_objects(rng, num_objects, camera)
         scene = build_scene(factors, lamps)
-        labels = renderer.render_labels(scene, camera, whole)
+        hits = renderer.find_hits(scene, camera, whole)
+        labels = renderer.render_labels(scene, camera, whole, hits)
         if _all_visible(labels, num_objects, whole):
             break
     height, width = view.resolution
     return {
-        "image": renderer.render_image(scene, camera, view),
+        # The pixels of a crop are the same but for rounding, which would show.
+        "image": renderer.render_image(
+            scene, camera, view, hits if view == whole else None
+        ),
         "segmentation": labels[top : top + height, left : left + width, None].copy(),
         "visibility": np.float32(np.arange(MAX_NUM_ENTITIES) <= num_objects),
         **{name: _after_background(values) for name, values in factors.items()},

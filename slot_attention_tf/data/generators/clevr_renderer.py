@@ -116,44 +116,60 @@ class View:
         return View((height, width), window), (above, before)
 
 
-def render_labels(scene, camera, view):
+def find_hits(scene, camera, view):
+    """Finds which solid each pixel's centre shows, and how far away it is.
+
+    Args:
+        scene: a `Scene`.
+        camera: a `Camera`.
+        view: a `View`.
+
+    Returns:
+        A tuple of int64 and float32 `[height * width]`, as `nearest` returns.
+    """
+    directions = camera.directions(*view.grid())
+    return nearest(scene.solids, vector(*camera.position), directions)
+
+
+def render_labels(scene, camera, view, hits=None):
     """Draws which solid each pixel's centre shows.
 
     Args:
         scene: a `Scene`.
         camera: a `Camera`.
         view: a `View`.
+        hits: What `find_hits` returns of the three, if that is known.
 
     Returns:
         uint8 `[height, width]`: 0 for the background, `i + 1` for `scene.solids[i]`.
     """
-    directions = camera.directions(*view.grid())
-    labels, _ = nearest(scene.solids, vector(*camera.position), directions)
+    labels, _ = hits or find_hits(scene, camera, view)
     return labels.astype(np.uint8).reshape(view.resolution)
 
 
-def render_image(scene, camera, view):
+def render_image(scene, camera, view, hits=None):
     """Draws a scene, with smooth edges.
 
     Args:
         scene: a `Scene`.
         camera: a `Camera`.
         view: a `View`.
+        hits: What `find_hits` returns of the three, if that is known.
 
     Returns:
         uint8 `[height, width, 3]`, sRGB.
     """
 
-    def render(rows, columns):
+    def render(rows, columns, hits=None):
         directions = camera.directions(*view.to_frame(rows, columns))
         origins = np.broadcast_to(vector(*camera.position), directions.shape)
         # Four times white is enough to keep highlights bright in a mean.
-        return np.minimum(shading.radiance(scene, origins, directions), 4)
+        return np.minimum(shading.radiance(scene, origins, directions, hits=hits), 4)
 
     rows, columns = (
         axis.ravel() for axis in np.mgrid[: view.resolution[0], : view.resolution[1]]
     )
-    light = render(rows, columns)
+    light = render(rows, columns, hits)
     edges = _edges(_to_srgb(light).reshape(3, *view.resolution))
     rows, columns = rows[edges], columns[edges]
     shifts = np.array(_SUBPIXELS)[:, :, None]

@@ -9,6 +9,7 @@ Arithmetic on arrays keeps to the operations named in `ray_geometry`.
 """
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -80,7 +81,7 @@ class Scene:
 _SUN = Lamp((414.0, -195.0, 889.0), 160.0, (1.0, 1.0, 1.0), 18.2)
 
 
-def radiance(scene, origins, directions, bounces=MAX_BOUNCES):
+def radiance(scene, origins, directions, bounces=MAX_BOUNCES, hits=None):
     """Light that arrives along rays.
 
     Args:
@@ -88,12 +89,14 @@ def radiance(scene, origins, directions, bounces=MAX_BOUNCES):
         origins: float32 `[3, n]`.
         directions: float32 `[3, n]` of unit length.
         bounces: Integer, how many reflections on metal are still followed.
+        hits: What `nearest` returns of these rays, if that is known.
 
     Returns:
         float32 `[3, n]`, linear RGB, unclipped.
     """
-    labels, distance = geometry.nearest(scene.solids, origins, directions)
-    floor = np.flatnonzero(labels == 0)
+    labels, distance = hits or geometry.nearest(scene.solids, origins, directions)
+    distance = distance.copy()
+    floor = (labels == 0).nonzero()[0]
     normals = np.empty_like(directions)
     distance[floor], floor_normals = backdrop_hit(
         origins.take(floor, axis=1), directions.take(floor, axis=1)
@@ -101,12 +104,12 @@ def radiance(scene, origins, directions, bounces=MAX_BOUNCES):
     put(normals, floor, floor_normals)
     color = np.zeros_like(directions)
 
-    seen = np.flatnonzero(np.isfinite(distance))
+    seen = np.isfinite(distance).nonzero()[0]
     labels, d = labels[seen], directions.take(seen, axis=1)
     points = origins.take(seen, axis=1) + distance[seen] * d
     normals = normals.take(seen, axis=1)
     for label, solid in enumerate(scene.solids, 1):
-        on = np.flatnonzero(labels == label)
+        on = (labels == label).nonzero()[0]
         if on.size:
             put(normals, on, solid.normal(points.take(on, axis=1)))
     put(color, seen, _shade(scene, points, normals, d, labels, bounces))
@@ -125,7 +128,7 @@ def _shade(scene, points, normals, directions, labels, bounces):
     )
     result = albedo * diffuse
     for material, shade in ((RUBBER, _rubber), (METAL, _metal)):
-        on = np.flatnonzero(materials == material)
+        on = (materials == material).nonzero()[0]
         if on.size:
             lights_on = [
                 (e[on], color, to.take(on, axis=1), s) for e, color, to, s in lights
@@ -144,6 +147,32 @@ def _incoming(scene, points, normals, labels, grid):
         direction to the lamp `[3, n]` and half its angular size.
     """
     lamps = (*scene.lamps, _SUN)
+    positions, backs, power, spreads, colors, targets = _lamp_arrays(lamps, grid)
+    to_lamps = positions - points[:, None]
+    squared = dot(to_lamps, to_lamps)  # [lamps, n]
+    to_lamps = to_lamps / np.sqrt(squared)  # [3, lamps, n]
+    facing = np.maximum(dot(normals[:, None], to_lamps), 0)
+    emitted = np.maximum(dot(backs, to_lamps), 0)
+    irradiance = power * facing * emitted / squared
+    near = geometry.near_rays(scene.solids, points, to_lamps, spreads[:, None])
+    lit = _lit_fraction(scene, points, labels, near & (facing > 0), targets)
+    to_lamps = to_lamps.swapaxes(0, 1)
+    return list(zip(irradiance * lit, colors, to_lamps, spreads, strict=True))
+
+
+@functools.lru_cache(maxsize=4)
+def _lamp_arrays(lamps, grid):
+    """What `_incoming` needs of lamps, alike for all rays of a scene.
+
+    Args:
+        lamps: tuple of `Lamp`.
+        grid: tuple of pairs, points of a lamp in units of its size.
+
+    Returns:
+        A tuple: positions and directions away from the origin `[3, lamps, 1]`, power
+        `[lamps, 1]`, half of the angular sizes `[lamps]`, a list of colours `[3, 1]`,
+        and points of the lamps `[3, grid, lamps]`.
+    """
     axes = [geometry.level_axes(lamp.position) for lamp in lamps]
     power = np.array([[lamp.radiance * lamp.size**2] for lamp in lamps], np.float32)
     spreads = np.array(
@@ -153,19 +182,14 @@ def _incoming(scene, points, normals, labels, grid):
         [np.array(lamp.position) + lamp.size * (u * side + v * up) for u, v in grid]
         for lamp, (side, up, _) in zip(lamps, axes, strict=True)
     ]
-    targets = np.array(targets, np.float32).transpose(2, 1, 0)  # [3, grid, lamps]
-
-    to_lamps = _columns(lamp.position for lamp in lamps) - points[:, None]
-    squared = dot(to_lamps, to_lamps)  # [lamps, n]
-    to_lamps = to_lamps / np.sqrt(squared)  # [3, lamps, n]
-    facing = np.maximum(dot(normals[:, None], to_lamps), 0)
-    emitted = np.maximum(dot(_columns(back for *_, back in axes), to_lamps), 0)
-    irradiance = power * facing * emitted / squared
-    near = geometry.near_rays(scene.solids, points, to_lamps, spreads[:, None])
-    lit = _lit_fraction(scene, points, labels, near & (facing > 0), targets)
-    colors = (vector(*lamp.color) for lamp in lamps)
-    to_lamps = to_lamps.swapaxes(0, 1)
-    return list(zip(irradiance * lit, colors, to_lamps, spreads, strict=True))
+    return (
+        _columns(lamp.position for lamp in lamps),
+        _columns(back for *_, back in axes),
+        power,
+        spreads,
+        [vector(*lamp.color) for lamp in lamps],
+        np.array(targets, np.float32).transpose(2, 1, 0),
+    )
 
 
 def _columns(vectors):
@@ -190,7 +214,7 @@ def _lit_fraction(scene, points, labels, near, targets):
     blocked = np.zeros((targets.shape[1], num_lamps * n), bool)
     for i, solid in enumerate(scene.solids):
         # A convex solid has no shadow on itself other than its far side.
-        pairs = np.flatnonzero(near[i] & (labels != i + 1))
+        pairs = (near[i] & (labels != i + 1)).ravel().nonzero()[0]
         if pairs.size:
             lamps, at = np.divmod(pairs, n)
             hidden = solid.blocks(points.take(at, axis=1), targets, lamps)
