@@ -9,6 +9,7 @@
 #                      SIZE=cpu (hours on a laptop) or SIZE=paper (GPUs), SEEDS=5
 # make results         writes the table of results/ into README.md
 # make demo-page       the live page, in build/demo (needs npm)
+# make docs            the documentation, in docs/_build/html; runs the code of its pages
 # make bench           speed against plain graphs of the same models
 
 PYTHON ?= python3
@@ -24,7 +25,7 @@ RUNS ?= runs
 INSTALLED = $(VENV)/.installed
 
 .PHONY: demo discovery set-prediction paper test test-all test-oldest lint results \
-	demo-page bench clean
+	demo-page docs bench clean
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed: make PYTHON=python3.11')"
@@ -74,6 +75,16 @@ results: $(INSTALLED)
 demo-page: $(INSTALLED)
 	$(RUN) docs/demo/build.py
 
+# Pages of an earlier build are kept: a page is built again if its file has changed.
+docs: $(INSTALLED)
+	$(RUN) -m pip install --quiet --editable ".[docs]"
+	@if command -v npm > /dev/null; then \
+		$(RUN) docs/demo/build.py --out=docs/_build/extra/demo; \
+	else \
+		echo "There is no npm: the pages are built without the live page."; \
+	fi
+	$(RUN) -m sphinx -W -b html -j auto docs docs/_build/html
+
 bench: $(INSTALLED)
 	$(RUN) benchmarks/step_time.py
 	$(RUN) benchmarks/growth.py
@@ -82,4 +93,4 @@ bench: $(INSTALLED)
 	$(RUN) benchmarks/data_throughput.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist docs/_build *.egg-info
