@@ -283,7 +283,8 @@ def test_mixed_precision_keeps_the_inner_loop_in_float32():
 def test_presets(differentiation):
     entry = find_model("set_prediction", "dspn")
     assert entry.model_class is sa.DSPN
-    assert set(sa.DSPN.presets) == {"clevr10", "clevr6_properties", "clevr_cpu"}
+    names = {"clevr10", "clevr6_properties", "clevr_cpu", "clevr6_properties_cpu"}
+    assert set(sa.DSPN.presets) == names
     for name, preset in entry.presets.items():
         model = sa.DSPN.from_preset(
             name, load_weights=False, differentiation=differentiation

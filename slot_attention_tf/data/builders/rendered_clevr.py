@@ -5,7 +5,6 @@ import pathlib
 from typing import ClassVar
 
 import numpy as np
-import tensorflow as tf
 
 from slot_attention_tf.clevr_properties import CATEGORIES
 from slot_attention_tf.data.builders import base
@@ -43,6 +42,9 @@ class RenderedClevr(base.SceneBuilder):
 
     def _draw_scene(self):
         raise NotImplementedError("These scenes are read, not drawn.")
+
+    def _real_splits(self):
+        return {}  # There is no public file.
 
     def _make_splits(self, dl_manager):
         folder = pathlib.Path(self._manual_dir or "")
@@ -86,6 +88,9 @@ def _read_scene(path):
 
 def _read_png(path, channels):
     """Pixels `[240, 320, channels]`."""
+
+    import tensorflow as tf
+
     image = tf.io.decode_png(path.read_bytes(), channels).numpy()
     if image.shape[:2] != RESOLUTION:
         raise ValueError(
