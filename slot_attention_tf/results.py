@@ -76,11 +76,7 @@ def add_run(model_dir, folder=FOLDER):
         "command": config["command"],
         "parameters": config.get("parameters"),
         "evaluation": evaluation,
-        "sweeps": [
-            row
-            for row in run.read_evaluations()
-            if row["step"] == evaluation["step"] and row != evaluation
-        ],
+        "sweeps": run.read_sweeps(),
         "weights_sha256": _sha256(run.model_file),
     }
     name = f"{row['model_name']}_{row['seed']}"

@@ -191,6 +191,20 @@ class RunDirectory:
         rows = self.read_evaluations()
         return next((row for row in reversed(rows) if _same_sizes(row, rows[0])), None)
 
+    def read_sweeps(self):
+        """Returns the last row of each kind made at the step of the final one.
+
+        Kinds differ in data or in sizes, such as the number of iterations. The final
+        evaluation is one of them; an empty list means that there are no others.
+        """
+        final = self.read_final_evaluation()
+        kinds = {
+            tuple(row.get(name) for name in _OF_AN_EVALUATION): row
+            for row in self.read_evaluations()
+            if final is not None and row["step"] == final["step"]
+        }
+        return list(kinds.values()) if len(kinds) > 1 else []
+
     def append_evaluation(self, row):
         """Appends one row, a dictionary, to `evaluation.jsonl`."""
         self._append_row("evaluation.jsonl", row)

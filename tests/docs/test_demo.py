@@ -279,7 +279,8 @@ def test_another_model_is_an_entry_of_the_list(run, driver, page):
     try:
         file.write_text(json.dumps(facts), "utf-8")
         driver.refresh()
-        select = "const choice = document.getElementById('model'); choice.value = 1;"
+        select = "const choice = document.getElementById('model'); "
+        select += f"choice.value = {len(facts['models']) - 1};"
         run(select + "choice.dispatchEvent(new Event('input'))")
         run("return null", condition=f"demo.stage.pieces.length === 0 && {READY}")
     finally:

@@ -80,9 +80,8 @@ def test_from_nothing_to_rows_and_the_page(tmp_path):
     folder = tmp_path / "results" / "discovery" / "tetrominoes_cpu"
     row = json.loads((folder / "slot_attention_0.json").read_text())
     assert row["evaluation"]["step"] == 20 and row["parameters"] == 201188
-    assert [sweep["num_iterations"] for sweep in row["sweeps"]][-7:] == list(
-        range(1, 8)
-    )
+    iterations = [sweep["num_iterations"] for sweep in row["sweeps"]]
+    assert sorted(iterations) == list(range(1, 8))
     assert (folder / "slot_attention_0.npz").exists()
     again = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=60
