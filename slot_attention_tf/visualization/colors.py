@@ -83,13 +83,14 @@ def masks_to_color(masks, palette=None):
     background often is, has a dull one.
 
     Args:
-        masks: float array `[..., K, H, W]` in [0, 1] that sums to 1 over slots.
+        masks: float array `[..., K, H, W]`, at least 0; divided by its sum over slots.
         palette: uint8 array `[K, 3]`, by default `slot_palette(K)`.
 
     Returns:
         uint8 array `[..., H, W, 3]`.
     """
     masks = np.nan_to_num(np.asarray(masks, "float32"))
+    masks = masks / np.maximum(masks.sum(axis=-3, keepdims=True), 1e-6)
     palette = slot_palette(masks.shape[-3]) if palette is None else np.asarray(palette)
     mixed = np.einsum("...khw,kc->...hwc", masks, palette.astype("float32"))
     return np.rint(np.clip(mixed, 0, 255)).astype("uint8")
