@@ -36,18 +36,24 @@ from slot_attention_tf.models.registry import find_model, model_names
 TASKS = ("discovery", "set_prediction")
 
 
-def make_step(task, name, preset_name, batch_size):
-    """A function that trains a model on one random batch, and the model's size."""
-    entry = find_model(task, name)
-    preset = entry.presets[preset_name]
-    model = entry.model_class(**preset.model_arguments())
-    model.compile(preset.make_optimizer(preset.learning_rate))
+def make_batch(task, preset, batch_size):
+    """Random images and, for set prediction, targets: what `train_on_batch` takes."""
     rng = np.random.default_rng(0)
     shape = (batch_size, *preset.resolution, preset.num_channels)
     batch = [rng.uniform(-1, 1, shape).astype("float32")]
     if task == "set_prediction":
         targets = rng.integers(0, 2, (batch_size, preset.num_slots, 19))
         batch.append(targets.astype("float32"))
+    return batch
+
+
+def make_step(task, name, preset_name, batch_size):
+    """A function that trains a model on one random batch, and the model's size."""
+    entry = find_model(task, name)
+    preset = entry.presets[preset_name]
+    model = entry.model_class(**preset.model_arguments())
+    model.compile(preset.make_optimizer(preset.learning_rate))
+    batch = make_batch(task, preset, batch_size)
     return lambda: float(model.train_on_batch(*batch)), model.count_params()
 
 

@@ -23,6 +23,7 @@ prepare_environment()
 
 import keras
 import numpy as np
+from efficiency import make_batch, task_of
 from keras import ops
 from plain_models import make_plain_model
 
@@ -39,21 +40,6 @@ BATCH_SIZES = {
     "clevr_cpu": 64,
 }
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-
-
-def task_of(name):
-    in_discovery = name in find_model("discovery", "slot_attention").presets
-    return "discovery" if in_discovery else "set_prediction"
-
-
-def make_batch(task, preset, batch_size):
-    rng = np.random.default_rng(0)
-    shape = (batch_size, *preset.resolution, preset.num_channels)
-    batch = [rng.uniform(-1, 1, shape).astype("float32")]
-    if task == "set_prediction":
-        targets = rng.integers(0, 2, (batch_size, preset.num_slots, 19))
-        batch.append(targets.astype("float32"))
-    return batch
 
 
 def make_steps(name, policy, batch_size, with_torch):
