@@ -99,17 +99,18 @@ def _evaluate(task_name=None):
     run = _load(task_name)
     step = "" if run.step is None else f" at step {run.step}"
     print(f"{run.directory.path}{step}")
-    _score(run)
-    _draw(run)
+    dataset = _open(run)
+    _score(run, dataset)
+    _draw(run, dataset)
     if getattr(run.model, "num_iterations", None) is not None:
         for num_iterations in FLAGS.sweep_iterations:
             label = f"T = {num_iterations:2}  "
-            _score(run, label, num_iterations=num_iterations)
+            _score(run, dataset, label, num_iterations=num_iterations)
     if run.task.name == "set_prediction" and FLAGS.by_num_objects:
         _score_by_num_objects(run)
 
 
-def _score(run, label="", num_objects=None, **call_options):
+def _score(run, dataset, label="", num_objects=None, **call_options):
     """Prints, and records, the scores with other sizes than the flags say."""
     from slot_attention_tf.tasks.running import evaluate
     from slot_attention_tf.training.options import RunOptions
@@ -122,7 +123,7 @@ def _score(run, label="", num_objects=None, **call_options):
         run.step,
         RunOptions(model_dir=str(run.directory.path), data_dir=FLAGS.data_dir),
         split=FLAGS.split,
-        num_scenes=_num_scenes(run.task),
+        dataset=dataset,
         num_objects=num_objects,
         eval_seed=FLAGS.seed,
         record=run.step is not None,
@@ -141,15 +142,16 @@ def _score_by_num_objects(run):
 
     preset = dataclasses.replace(run.preset, max_num_objects=MAX_NUM_OBJECTS)
     run = dataclasses.replace(run, preset=preset)
+    dataset = _open(run)
     counts = {
         int(count)
-        for batch in _open(run)
+        for batch in dataset
         for count in is_real(batch["target"].numpy()).sum(axis=1)
     }
     for count in sorted(counts - {0}):
         label = f"{count:2} objects, K = {count:2}  "
         try:
-            _score(run, label, num_objects=count, num_slots=count)
+            _score(run, dataset, label, num_objects=count, num_slots=count)
         except ValueError as error:  # Not all models can predict sets of other sizes.
             print(f"{label}{error}")
 
@@ -197,33 +199,28 @@ def _load(task_name):
 
 def _open(run):
     split = FLAGS.split or run.task.test_split
-    return run.task.open_dataset(
-        run.preset, split, FLAGS.data_dir, num_scenes=_num_scenes(run.task)
-    )
+    number = FLAGS.num_scenes or run.task.num_test_scenes
+    if number is None and not FLAGS.full_eval:
+        number = _ONE_BATCH
+    return run.task.open_dataset(run.preset, split, FLAGS.data_dir, num_scenes=number)
 
 
-def _num_scenes(task):
-    given = FLAGS.num_scenes
-    if task.name == "set_prediction" and given is None and not FLAGS.full_eval:
-        return _ONE_BATCH
-    return given
-
-
-def _draw(run):
+def _draw(run, dataset):
     """Writes the pictures of a run."""
     from slot_attention_tf.paper.examples import collect_examples, save_examples
     from slot_attention_tf.visualization import training_curves_figure
 
     number = FLAGS.num_pictures or _NUM_PICTURES[run.task.name]
-    dataset = _open(run).unbatch().batch(number)
-    batch = next(iter(dataset))
+    batch = next(iter(dataset.unbatch().batch(number)))
     figures = run.task.figures(run.model, batch, FLAGS.seed, **_call_options())
     if metrics := run.directory.read_metrics():
         figures["curves"] = training_curves_figure(metrics)
     print("Pictures:")
     for name, figure in figures.items():
         print(f"  {run.directory.save_figure(f'{name}.png', figure)}")
-    if run.step is not None:
+    rows = run.directory.read_evaluations()
+    if run.step is not None and rows[-1] == run.directory.read_final_evaluation():
+        # As it was trained: what results/ shows of the run.
         examples = collect_examples(
             run.task, run.model, batch, FLAGS.seed, **_call_options()
         )

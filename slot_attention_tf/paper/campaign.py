@@ -72,10 +72,13 @@ class Campaign:
         name = f"{job.model}_{job.seed}.json"
         return (self.results / job.task / job.preset / name).exists()
 
-    def prepare(self, job):
-        """Generates, or downloads, the data of a run."""
-        names = {job.dataset, _MORE_OBJECTS.get(job.preset, job.dataset)}
-        for name in sorted(names):
+    def prepare(self, jobs):
+        """Generates, or downloads, the data of runs, each dataset once."""
+        names = [job.dataset for job in jobs]
+        names += [
+            _MORE_OBJECTS[job.preset] for job in jobs if job.preset in _MORE_OBJECTS
+        ]
+        for name in dict.fromkeys(names):
             self._run("-m", "slot_attention_tf.data.prepare", name)
 
     def carry_out(self, job, environment=None):
@@ -169,8 +172,7 @@ def carry_out_all(campaign, jobs, gpus=()):
         finally:
             devices.put(gpu)
 
-    for job in open_jobs:
-        campaign.prepare(job)
+    campaign.prepare(open_jobs)
     with concurrent.futures.ThreadPoolExecutor(max(1, len(gpus))) as pool:
         futures = [
             pool.submit(work, number, job)

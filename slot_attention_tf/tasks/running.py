@@ -224,7 +224,7 @@ def evaluate(
     step,
     options,
     split=None,
-    num_scenes=None,
+    dataset=None,
     num_objects=None,
     eval_seed=0,
     record=True,
@@ -241,7 +241,8 @@ def evaluate(
         step: Integer, the step that the model stands at, or None.
         options: `RunOptions`, which says where the data are.
         split: String, another split than the task's.
-        num_scenes: Integer, another number of scenes than the task's.
+        dataset: The scenes of that split, if they are open already. Default: as many
+            as the task says.
         num_objects: Integer, to take only scenes of exactly so many objects.
         eval_seed: Integer, the seed of the random starts.
         record: Whether to keep the row.
@@ -252,9 +253,10 @@ def evaluate(
         The row, a dictionary.
     """
     split = split or task.test_split
-    dataset = task.open_dataset(
-        preset, split, options.data_dir, num_scenes=num_scenes or task.num_test_scenes
-    )
+    if dataset is None:
+        dataset = task.open_dataset(
+            preset, split, options.data_dir, num_scenes=task.num_test_scenes
+        )
     if num_objects is not None:
         dataset = with_exactly(dataset, num_objects, preset.batch_size)
     start = time.monotonic()

@@ -189,7 +189,7 @@ class RunDirectory:
         be of more slots, fewer iterations or other scenes.
         """
         rows = self.read_evaluations()
-        return next((row for row in reversed(rows) if _same_sizes(row, rows[0])), None)
+        return {_kind(row): row for row in rows}[_kind(rows[0])] if rows else None
 
     def read_sweeps(self):
         """Returns the last row of each kind made at the step of the final one.
@@ -199,7 +199,7 @@ class RunDirectory:
         """
         final = self.read_final_evaluation()
         kinds = {
-            tuple(row.get(name) for name in _OF_AN_EVALUATION): row
+            _kind(row): row
             for row in self.read_evaluations()
             if final is not None and row["step"] == final["step"]
         }
@@ -247,8 +247,8 @@ class RunDirectory:
         return path
 
 
-def _same_sizes(row, other):
-    return all(row.get(name) == other.get(name) for name in _OF_AN_EVALUATION)
+def _kind(row):
+    return tuple(row.get(name) for name in _OF_AN_EVALUATION)
 
 
 def _as_lines(rows):

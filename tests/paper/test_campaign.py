@@ -53,13 +53,13 @@ def test_a_run_that_fails_is_named_and_the_next_goes_on(tmp_path, monkeypatch, c
     # The second, which leaves no evaluation behind, counts as stopped.
     with pytest.raises(SystemExit, match="seed 1 was stopped; the same command"):
         main(arguments)
-    assert [c[1] for c in calls] == ["-m", "-m", *["train_discovery.py"] * 2]
+    assert [c[1] for c in calls] == ["-m", *["train_discovery.py"] * 2]
     assert all("--data_dir=data" in command for command in calls)
 
 
 def test_every_gpu_takes_the_next_run(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(Campaign, "prepare", lambda self, job: None)
+    monkeypatch.setattr(Campaign, "prepare", lambda self, jobs: None)
     monkeypatch.setattr(
         Campaign, "carry_out", lambda self, job, environment: seen.append(environment)
     )
