@@ -7,6 +7,8 @@ import sys
 
 from absl import app, flags
 
+from slot_attention_tf.remote import BucketError
+
 
 def define(name, default, text, parse=None, choices=None):
     """Defines a flag of this command, so that `--help` lists it.
@@ -57,7 +59,7 @@ def _known_errors():
     loop = sys.modules.get("slot_attention_tf.training.loop")
     names = ("NonFiniteLossError", "SaveError", "WorkerLostError")
     of_training = [getattr(loop, name) for name in names] if loop else []
-    return (ValueError, FileNotFoundError, *of_training)
+    return (ValueError, FileNotFoundError, BucketError, *of_training)
 
 
 def as_integer(text):

@@ -98,7 +98,7 @@ def _evaluate(task_name=None):
     """Scores the run that the flags name, prints and draws."""
     run = _load(task_name)
     step = "" if run.step is None else f" at step {run.step}"
-    print(f"{run.directory.path}{step}")
+    print(f"{run.directory}{step}")
     dataset = _open(run)
     _score(run, dataset)
     _draw(run, dataset)
@@ -108,6 +108,7 @@ def _evaluate(task_name=None):
             _score(run, dataset, label, num_iterations=num_iterations)
     if run.task.name == "set_prediction" and FLAGS.by_num_objects:
         _score_by_num_objects(run)
+    run.directory.publish()
 
 
 def _score(run, dataset, label="", num_objects=None, **call_options):
@@ -121,7 +122,7 @@ def _score(run, dataset, label="", num_objects=None, **call_options):
         run.model,
         run.preset,
         run.step,
-        RunOptions(model_dir=str(run.directory.path), data_dir=FLAGS.data_dir),
+        RunOptions(model_dir=str(run.directory), data_dir=FLAGS.data_dir),
         split=FLAGS.split,
         dataset=dataset,
         num_objects=num_objects,

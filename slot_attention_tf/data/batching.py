@@ -79,6 +79,11 @@ def open_split(builder, split):
             f"{builder.info.full_name} has the splits {sorted(builder.info.splits)}, "
             f"and parts of them like 'train[:100]'. Received: split={split!r}"
         ) from None
+    if not instructions:
+        raise ValueError(
+            f"This part of {builder.info.full_name} holds no scene: prepare a dataset "
+            f"of more scenes. Received: split={split!r}"
+        )
     return RecordShards(instructions)
 
 

@@ -16,6 +16,8 @@ import warnings
 import numpy as np
 from tqdm import tqdm
 
+from slot_attention_tf.data.folders import make_folder
+
 # The files are made if they take at most this share of what is free on the disk.
 _DISK_SHARE = 0.5
 
@@ -53,8 +55,7 @@ def open_decoded(folder, spec, number, decode_all):
         `None`, with a warning, if the files cannot be made.
     """
     try:
-        if not folder.exists():
-            _make(folder, spec, number, decode_all)
+        _make(folder, spec, number, decode_all)
         return {key: np.load(folder / f"{key}.npy", mmap_mode="r") for key in spec}
     except OSError as error:
         warnings.warn(
@@ -66,33 +67,11 @@ def open_decoded(folder, spec, number, decode_all):
 
 
 def _make(folder, spec, number, decode_all):
-    folder.parent.mkdir(exist_ok=True)
-    with _locked(folder.with_suffix(".lock")):
-        if folder.exists():
-            return  # Another process made it while this one waited.
-        unfinished = folder.with_suffix(".tmp")
-        if unfinished.exists():
-            shutil.rmtree(unfinished)  # The process that wrote it was killed.
-        _check_space(folder.parent, spec, number)
-        unfinished.mkdir()
-        try:
-            _write(unfinished, spec, number, decode_all)
-            unfinished.rename(folder)
-        except BaseException:
-            shutil.rmtree(unfinished)
-            raise
+    def fill(unfinished):
+        _check_space(unfinished, spec, number)
+        _write(unfinished, spec, number, decode_all)
 
-
-@contextlib.contextmanager
-def _locked(path):
-    """Inside, no other process has the lock; one that is killed gives it back."""
-    try:
-        import fcntl
-    except ImportError as error:  # On Windows.
-        raise OSError("this system cannot lock files") from error
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    make_folder(folder, fill)
 
 
 def _check_space(directory, spec, number):

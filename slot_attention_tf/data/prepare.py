@@ -8,12 +8,13 @@ python -m slot_attention_tf.data.prepare tetrominoes/tiny --num_train=1000
 import argparse
 import contextlib
 import dataclasses
-import pathlib
 
 import tensorflow_datasets as tfds
+from etils import epath
 
 from slot_attention_tf.data.builders import SceneBuilder
 from slot_attention_tf.environment import prepare_environment
+from slot_attention_tf.remote import is_remote, local_dataset
 
 
 def prepare(name, data_dir=None, manual_dir=None, **options):
@@ -73,10 +74,13 @@ def open_prepared(name, data_dir=None):
         FileNotFoundError: The dataset was not prepared; names the command to run.
         ValueError: There is no dataset of this name.
     """
-    root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    root = epath.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     with contextlib.suppress(tfds.core.DatasetNotFoundError):
         if not _is_known(name):
-            return tfds.builder(name, data_dir=root)
+            builder = tfds.builder(name, data_dir=root)
+            if not is_remote(root):
+                return builder
+            return tfds.builder_from_directory(local_dataset(builder.data_path))
     builder_cls, config, version = _resolve(name)
     path = root / builder_cls.name / (config or "") / version
     if not (path / "dataset_info.json").exists():
@@ -86,7 +90,7 @@ def open_prepared(name, data_dir=None):
             f"    python -m slot_attention_tf.data.prepare {name}{option}\n"
             "with the options that defined it, like --num_train=1000, if any."
         )
-    return tfds.builder_from_directory(path)
+    return tfds.builder_from_directory(local_dataset(path))
 
 
 def _is_known(name):

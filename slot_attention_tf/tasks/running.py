@@ -14,7 +14,7 @@ from slot_attention_tf.settings import replace
 from slot_attention_tf.tasks.runs import run_config, sibling_scores
 from slot_attention_tf.tasks.set_prediction import with_exactly
 from slot_attention_tf.tasks.task import Task
-from slot_attention_tf.training.devices import is_chief, prepare_process
+from slot_attention_tf.training.devices import has_workers, is_chief, prepare_process
 from slot_attention_tf.training.loop import LoopSettings, NonFiniteLossError, Trainer
 from slot_attention_tf.training.options import RunOptions
 from slot_attention_tf.training.run_directory import RunDirectory
@@ -59,7 +59,7 @@ def run_task(task, model_name, preset_name, given, callbacks=None):
     preset, options = resolve(task, entry, preset_name, given)
     task.check(preset)
     strategy = prepare_process(options)  # Before anything else runs on TensorFlow.
-    if options.restarts and strategy.cluster_resolver is not None:
+    if options.restarts and has_workers(strategy):
         raise ValueError(
             "Several machines cannot restart a run together: leave out --restarts. "
             f"Received: restarts={options.restarts}"
@@ -95,9 +95,10 @@ def _start_until_it_works(plan):
                 raise
             seed = plan.seed_after(failures)
             plan.run.set_aside({"seed": seed, "reason": str(error)})
+            plan.run.publish()
             print(
                 f"The start with seed {seed} failed: {error}\n"
-                f"It is kept in {plan.run.path}/attempts/{len(failures)}.",
+                f"It is kept in {plan.run}/attempts/{len(failures)}.",
                 flush=True,
             )
 
@@ -114,10 +115,12 @@ def _start(plan, failures):
         )
     model.check_training(plan.first["image"])
     # Before anything is written: another architecture than the run's is an error.
-    trainer.restore()
+    step = trainer.restore()
     identity = (plan.task, plan.entry, plan.preset_name, plan.preset, plan.options)
     config = run_config(*identity, model, plan.given)
-    plan.run.open_run({**config, "attempts": failures})
+    finished = step >= plan.preset.num_train_steps
+    plan.run.open_run({**config, "attempts": failures}, finished)
+    plan.run.publish()  # A bucket that cannot be written is an error before training.
     may_fail = len(failures) < plan.options.restarts
     return _train_and_evaluate(
         plan,
@@ -132,7 +135,7 @@ def _train_and_evaluate(plan, trainer, batches, on_evaluation):
     run, model, preset = plan.run, trainer.model, plan.preset
     step = int(trainer.step.numpy())
     if step < preset.num_train_steps:
-        print(f"Training {run.path} from step {step}.", flush=True)
+        print(f"Training {run} from step {step}.", flush=True)
         callbacks = plan.callbacks if run.writable else None
         finished = trainer.train(batches, on_evaluation, callbacks)
         if not finished:
@@ -141,7 +144,7 @@ def _train_and_evaluate(plan, trainer, batches, on_evaluation):
             return None
     else:
         print(
-            f"{run.path} is finished: it holds step {step}. To train further, ask for "
+            f"{run} is finished: it holds step {step}. To train further, ask for "
             f"more than --num_train_steps={preset.num_train_steps}."
         )
     if not run.writable:
@@ -151,7 +154,8 @@ def _train_and_evaluate(plan, trainer, batches, on_evaluation):
             model.save(run.model_file)
         step = int(trainer.step.numpy())
         scores = evaluate(plan.task, run, model, preset, step, plan.options)
-    print(f"Pictures: {run.pictures}")
+    run.publish()
+    print(f"Pictures: {run}/{run.pictures.name}")
     return scores
 
 

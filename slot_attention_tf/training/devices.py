@@ -3,7 +3,7 @@
 import json
 import os
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "slurm")
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "slurm", "tpu")
 # What tells a process which task of which step it is.
 _SLURM_VARIABLES = (
     "SLURM_PROCID",
@@ -47,8 +47,10 @@ def make_strategy(name="auto"):
         name: `"auto"`: all visible GPUs by MirroredStrategy if there are two or more,
             else one device. `"one_device"`, `"mirrored"` (all visible GPUs, or
             logical CPU devices), `"multi_worker"` (MultiWorkerMirroredStrategy, as the
-            environment variable `TF_CONFIG` describes the cluster), or `"slurm"` (the
-            same, with a worker for each task of the Slurm step this process is in).
+            environment variable `TF_CONFIG` describes the cluster), `"slurm"` (the
+            same, with a worker for each task of the Slurm step this process is in),
+            or `"tpu"` (TPUStrategy on the TPU that the environment variable `TPU_NAME`
+            names, by default that of this machine).
 
     Returns:
         A `tf.distribute.Strategy`.
@@ -64,11 +66,30 @@ def make_strategy(name="auto"):
         os.environ["TF_CONFIG"] = json.dumps(slurm_cluster())
     if name in ("multi_worker", "slurm"):
         return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "tpu":
+        return _make_tpu_strategy(os.environ.get("TPU_NAME", "local"))
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.get_strategy()
+
+
+def _make_tpu_strategy(address):
+    import tensorflow as tf
+
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(address)
+        if address != "local":
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            "--strategy=tpu needs a TPU on this machine, or the name of one in the "
+            f"environment variable TPU_NAME. Received: TPU_NAME={address!r} "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
 
 
 def slurm_cluster():
@@ -106,10 +127,17 @@ def slurm_cluster():
     return {"cluster": cluster, "task": {"type": task_type, "index": index}}
 
 
+def has_workers(strategy):
+    """Whether several processes, each with a strategy of its own, train together."""
+    import tensorflow as tf
+
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 def is_chief(strategy):
     """Whether this process writes the run's files (one does, in a cluster)."""
     resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.task_type:
+    if not has_workers(strategy) or not resolver.task_type:
         return True
     return resolver.task_type == "chief" or (
         resolver.task_type == "worker"
@@ -126,6 +154,8 @@ def choose_precision():
     """
     import tensorflow as tf
 
+    if tf.config.list_logical_devices("TPU"):
+        return "bfloat16", "TPUs multiply bfloat16 matrices"
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])

@@ -16,7 +16,7 @@ from slot_attention_tf.training.checkpoints import (
     restore_newest,
     training_state,
 )
-from slot_attention_tf.training.devices import is_chief
+from slot_attention_tf.training.devices import has_workers, is_chief
 from slot_attention_tf.training.randomness import seed_states
 from slot_attention_tf.training.reporting import Progress
 from slot_attention_tf.training.signals import StopSignals
@@ -177,7 +177,7 @@ class Trainer:
         except tf.errors.OpError as error:
             resolver = self.strategy.cluster_resolver
             # Replicas of one process abort each other with the same words.
-            if resolver is None or not _tells_of_lost_worker(error):
+            if not has_workers(self.strategy) or not _tells_of_lost_worker(error):
                 raise
             reason = str(error).rpartition(_ABORTED)[2].splitlines()[0]
             raise WorkerLostError(
@@ -232,7 +232,8 @@ class Trainer:
                 shard_index=context.input_pipeline_id,
             )
             size = context.get_per_replica_batch_size(self.settings.batch_size)
-            return dataset.rebatch(size)
+            # Batches of a known size, as TPUs need them; the data are endless.
+            return dataset.rebatch(size, drop_remainder=True)
 
         return iter(self.strategy.distribute_datasets_from_function(pipeline))
 
@@ -300,7 +301,7 @@ class Trainer:
     def _should_stop(self, stop, observed, step):
         """Whether a signal or a callback asks for the end; all workers must agree."""
         asked = stop.received is not None or observed.ask_to_stop
-        if self.strategy.cluster_resolver is None:
+        if not has_workers(self.strategy):
             return asked
         if step % self.settings.log_interval:
             return False
@@ -320,14 +321,16 @@ class Trainer:
             )
         try:
             self._manager.save(checkpoint_number=step)
+            self.run.publish()
         except (OSError, tf.errors.OpError) as error:
             if _tells_of_lost_worker(error):
                 raise  # No matter of the disk.
             free = shutil.disk_usage(self.run.path).free / 2**20
             raise SaveError(
                 f"The checkpoint of step {step} cannot be written to "
-                f"{self.run.checkpoints} ({free:.0f} MiB are free there). Older "
-                "checkpoints are intact; the same command continues from them. "
+                f"{self.run}/{self.run.checkpoints.name} ({free:.0f} MiB are free on "
+                "the disk). Older checkpoints are intact; the same command continues "
+                "from them. "
                 f"Received: {str(error).splitlines()[0]}"
             ) from error
 

@@ -5,6 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
+from slot_attention_tf.remote import RemoteRun, is_remote
+
 # What a run is: it may not change while the run goes on.
 _FIXED = ("task", "model_name", "preset", "dataset", "seed")
 _FIXED_SETTINGS = (
@@ -42,13 +44,23 @@ class RunDirectory:
     | `attempts/0/`, ... | all of these of a start that failed, and `failure.json` |
 
     Args:
-        path: The folder; created with the first file.
+        path: The folder; created with the first file. If it is in a bucket
+            (`gs://...`), the files are in a local copy, and `publish` copies them back.
         writable: `False` in the processes of a cluster that must not write.
     """
 
     def __init__(self, path, writable=True):
-        self.path = Path(path)
+        self.remote = RemoteRun(path) if is_remote(path) else None
+        self.path = Path(path) if self.remote is None else self.remote.local
         self.writable = writable
+
+    def __str__(self):
+        return str(self.path) if self.remote is None else self.remote.address
+
+    def publish(self):
+        """Brings what was written to the bucket, if the folder is in one."""
+        if self.remote is not None and self.writable:
+            self.remote.push()
 
     @property
     def checkpoints(self):
@@ -77,7 +89,7 @@ class RunDirectory:
             return None
         return json.loads(file.read_text("utf-8"))
 
-    def open_run(self, config):
+    def open_run(self, config, finished=False):
         """Starts a run, or continues the one in this folder.
 
         What defines a run (its model, data, batch size and seed) must be as before.
@@ -86,6 +98,8 @@ class RunDirectory:
 
         Args:
             config: Dictionary as described in `tasks.runs`, JSON compatible.
+            finished: Whether nothing is left to train. What is known of the run then
+                stays as it is.
 
         Raises:
             ValueError: If the folder holds another run. Nothing is written then.
@@ -94,9 +108,12 @@ class RunDirectory:
         previous = self.read_config()
         if previous is not None:
             self._check_same_run(previous, config)
+            if finished:
+                return
             changes = _differences(previous["settings"], config["settings"])
+            changes += _differences(*map(_precision, (previous, config)))
             for change in changes:
-                print(f"Changed in {self.path}: {change}")
+                print(f"Changed in {self}: {change}")
             config["changes"] = [*previous.get("changes", []), *changes]
         self.write_text("config.json", json.dumps(config, indent=2) + "\n")
 
@@ -136,7 +153,7 @@ class RunDirectory:
     def _check_same_run(self, previous, config):
         if "task" not in previous:
             raise ValueError(
-                f"{self.path} holds a run of version 0.1, which cannot be continued: "
+                f"{self} holds a run of version 0.1, which cannot be continued: "
                 "choose another --model_dir. Its model.keras can still be loaded."
             )
         different = [
@@ -152,7 +169,7 @@ class RunDirectory:
         ]
         if different:
             raise ValueError(
-                f"{self.path} holds another run: choose another --model_dir, or the "
+                f"{self} holds another run: choose another --model_dir, or the "
                 f"settings it was started with. Different: {'; '.join(different)}"
             )
 
@@ -259,6 +276,11 @@ def _ends_a_line(stream):
     """Whether the last line of a file is whole; it is not if its writer was killed."""
     stream.seek(-1, os.SEEK_END)
     return stream.read() == b"\n"
+
+
+def _precision(config):
+    options = config.get("options", {})
+    return {name: options[name] for name in ("precision",) if name in options}
 
 
 def _differences(old, new):

@@ -264,6 +264,7 @@ def test_num_scenes_counts_after_the_filter(tmp_path):
         ({"num_shards": 2, "shard_index": 2}, "shard_index=2, num_shards=2"),
         ({"num_shards": 0}, "shard_index=0, num_shards=0"),
         ({"split": "validation"}, r"\['test', 'train'\].*split='validation'"),
+        ({"split": "train[:0]"}, r"holds no scene.*split='train\[:0\]'"),
         ({"num_scenes": 0}, "num_scenes=0"),
         ({"crop": (0, 36, 0, 35)}, r"crop=\(0, 36, 0, 35\)"),
         ({"crop": (9, 9, 0, 35)}, r"crop=\(9, 9, 0, 35\)"),

@@ -193,3 +193,12 @@ def test_killed_and_terminated_runs_end_with_the_same_bits(discovery_data, tmp_p
         for run in runs
     ]
     assert losses[0][-6:] == losses[1][-6:]
+
+
+def test_without_a_tpu_the_script_says_what_it_needs(discovery_data, tmp_path):
+    options = {**tiny.DISCOVERY, "data_dir": discovery_data, "strategy": "tpu"}
+    process = start("train_discovery.py", {**options, "model_dir": tmp_path / "run"})
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1 and "Traceback" not in errors
+    assert "needs a TPU on this machine" in errors
+    assert not (tmp_path / "run").exists()

@@ -57,6 +57,23 @@ def test_other_settings_may_change_and_the_change_is_kept(tmp_path, capsys):
     ]
 
 
+def test_a_change_of_precision_is_kept(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.open_run({**config(), "options": {"precision": "bfloat16", "restarts": 0}})
+    run.open_run({**config(), "options": {"precision": "float32", "restarts": 1}})
+    assert run.read_config()["changes"] == ["precision: bfloat16 -> float32"]
+
+
+def test_what_is_known_of_a_finished_run_stays(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.open_run(config(), finished=True)
+    before = (tmp_path / "config.json").read_text()
+    run.open_run(config(learning_rate=1e-4), finished=True)
+    assert (tmp_path / "config.json").read_text() == before
+    with pytest.raises(ValueError, match="another run"):
+        run.open_run(config(seed=1), finished=True)
+
+
 def test_a_setting_that_is_new_does_not_end_a_run(tmp_path):
     run = RunDirectory(tmp_path)
     run.open_run(config())
