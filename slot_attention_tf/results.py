@@ -27,6 +27,15 @@ from slot_attention_tf.training.run_directory import RunDirectory
 
 FOLDER = pathlib.Path("results")
 _MARKS = ("<!-- results: begin -->\n", "<!-- results: end -->\n")
+# What a row must have to be one.
+_NEEDED = {
+    "task": str,
+    "preset": str,
+    "model_name": str,
+    "dataset": str,
+    "seed": int,
+    "evaluation": dict,
+}
 # What the card of weights says of their run.
 _OF_THE_RUN = (
     *("task", "model_name", "preset", "dataset", "seed", "seconds", "device"),
@@ -72,6 +81,7 @@ def add_run(model_dir, folder=FOLDER):
         "changes": config.get("changes", []),
         "attempts": config.get("attempts", []),
         "device": config["device"],
+        "precision": config["options"]["precision"],
         "seconds": round(max(row.get("seconds", 0) for row in run.read_metrics())),
         "command": config["command"],
         "parameters": config.get("parameters"),
@@ -161,27 +171,67 @@ def ship_weights(model_dir, results=FOLDER, weights=None, url=None):
 
 
 def read_rows(folder=FOLDER):
-    """All rows of a folder of results, a list of dictionaries in a fixed order."""
-    files = sorted(pathlib.Path(folder).glob("*/*/*.json"))
-    return [json.loads(file.read_text("utf-8")) for file in files]
+    """Reads the rows of a folder of results.
+
+    Args:
+        folder: Path of the folder.
+
+    Returns:
+        Dictionary from the path of a row to the row, a dictionary, in a fixed order.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If a file is not JSON, or not a row.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            "The folder of results is not there: give one that holds "
+            f"<task>/<preset>/<model>_<seed>.json. Received: results={folder}"
+        )
+    return {file: _read_row(file) for file in sorted(folder.glob("*/*/*.json"))}
+
+
+def _read_row(file):
+    try:
+        row = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{file} is not JSON: restore it, or add the run again by "
+            f"`python -m slot_attention_tf.results add`. Received: {error}"
+        ) from error
+    for key, kind in _NEEDED.items():
+        if not isinstance(row, dict) or not isinstance(row.get(key), kind):
+            raise ValueError(
+                f"{file} is not the row of a run: `{key}` must be of type "
+                f"{kind.__name__}. Add the run again. Received: {str(row)[:80]!r}"
+            )
+    return row
+
+
+def data_and_length(row):
+    """What runs of a model and preset must share to be averaged."""
+    return row["dataset"], row["evaluation"].get("step")
 
 
 def summarize(rows):
     """Mean and spread of the scores over the seeds of each model and preset.
 
     Args:
-        rows: List of rows as `read_rows` gives them.
+        rows: List of rows.
 
     Returns:
         List of dictionaries: `task`, `preset`, `model_name`, `dataset`, `seeds` (list),
-        `seconds` (list), and for each score `(mean, standard deviation)`.
+        `seconds` (list), and for each score `(mean, standard deviation)`. Runs on other
+        data or of other length are not averaged.
     """
     groups = {}
     for row in rows:
-        key = (row["task"], row["preset"], row["model_name"], row["dataset"])
+        key = (row["task"], row["preset"], row["model_name"], *data_and_length(row))
         groups.setdefault(key, []).append(row)
     summaries = []
-    for (task, preset, model_name, dataset), group in sorted(groups.items()):
+    ordered = sorted(groups.items(), key=lambda item: str(item[0]))
+    for (task, preset, model_name, dataset, _), group in ordered:
         summary = {
             "task": task,
             "preset": preset,
@@ -283,8 +333,10 @@ def main(arguments=None):
     readme.add_argument("--readme", default="README.md")
     readme.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args(arguments)
-    rows = read_rows(options.results)
     try:
+        rows = []
+        if pathlib.Path(options.results).is_dir():  # The first run makes it.
+            rows = list(read_rows(options.results).values())
         if options.command == "add":
             for model_dir in options.model_dir:
                 print(add_run(model_dir, options.results))

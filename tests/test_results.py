@@ -21,6 +21,7 @@ def finished_run(folder, seed, fg_ari, seconds=90.0):
         "dataset": "tetrominoes/synthetic/1.0.0",
         "settings": {"batch_size": 32},
         "versions": {"keras": "3"},
+        "options": {"precision": "float32"},
         "device": "2 CPU cores",
         "command": "python train_discovery.py",
         "seed": seed,
@@ -49,12 +50,15 @@ def test_rows_and_curves_of_runs_become_one_line(tmp_path):
         )
         curve = path.with_suffix(".jsonl").read_text().splitlines()
         assert json.loads(curve[0])["loss"] == 0.5
-    rows = results.read_rows(tmp_path / "results")
+    rows = list(results.read_rows(tmp_path / "results").values())
     (summary,) = results.summarize(rows)
     assert summary["seeds"] == ["0", "1"] and summary["seconds"] == [90, 90]
     assert summary["fg_ari"] == pytest.approx((0.85, 0.05))
     text = results.table(rows)
     assert "| slot_attention | 0, 1 | 0.850 ± 0.050 | 0.500 ± 0.000 |" in text
+    assert rows[0]["precision"] == "float32"
+    rows[1]["evaluation"]["step"] = 20
+    assert [each["seeds"] for each in results.summarize(rows)] == [["0"], ["1"]]
 
 
 def test_runs_are_added_once_and_never_overwritten(tmp_path):
@@ -71,7 +75,7 @@ def test_runs_are_added_once_and_never_overwritten(tmp_path):
 def test_the_readme_is_written_between_its_marks(tmp_path):
     rows_folder = tmp_path / "results"
     results.add_run(finished_run(tmp_path / "run", 0, 0.9), rows_folder)
-    rows = results.read_rows(rows_folder)
+    rows = results.read_rows(rows_folder).values()
     readme = tmp_path / "README.md"
     begin, end = results._MARKS
     readme.write_text(f"before\n{begin}old\n{end}after\n")
@@ -84,12 +88,12 @@ def test_the_readme_is_written_between_its_marks(tmp_path):
 
 
 def test_the_readme_says_what_the_rows_say():
-    rows = results.read_rows(ROOT / "results")
+    rows = results.read_rows(ROOT / "results").values()
     assert rows and results.update_readme(ROOT / "README.md", rows, check=True)
 
 
 def test_rows_hold_what_a_reader_asks_for():
-    for row in results.read_rows(ROOT / "results"):
+    for row in results.read_rows(ROOT / "results").values():
         for key in ("command", "device", "versions", "dataset", "weights_sha256"):
             assert row[key], key
         assert row["evaluation"]["num_images"] >= 320 and row["seconds"] > 0

@@ -19,6 +19,7 @@ import sys
 
 from slot_attention_tf import results
 from slot_attention_tf.paper.experiments import EXPERIMENTS, SIZES
+from slot_attention_tf.training.devices import PRECISIONS
 from slot_attention_tf.training.run_directory import RunDirectory
 
 _ITERATIONS = "1,2,3,4,5,6,7"
@@ -56,12 +57,14 @@ class Campaign:
         results: Folder of all rows.
         data_dir: Folder of all datasets, or None for that of TFDS.
         num_train_steps: Steps of every run, or None for those of its preset.
+        precision: String, the arithmetic of every run; see `RunOptions`.
     """
 
     runs: pathlib.Path
     results: pathlib.Path
     data_dir: str | None
     num_train_steps: int | None = None
+    precision: str = "float32"
 
     def model_dir(self, job):
         # Runs that differ in their seed only stand side by side: each is compared
@@ -91,6 +94,8 @@ class Campaign:
         model_dir = self.model_dir(job)
         where = f"--model_dir={model_dir}"
         flags = [f"--model={job.model}", f"--preset={job.preset}", f"--seed={job.seed}"]
+        if self.precision != "float32":
+            flags.append(f"--precision={self.precision}")
         if self.num_train_steps is not None:
             flags.append(f"--num_train_steps={self.num_train_steps}")
         train = f"train_{job.task}.py"
@@ -218,6 +223,12 @@ def main(arguments=None):
     parser.add_argument(
         "--num_train_steps", type=int, help="short runs, to try everything"
     )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="arithmetic of all runs; auto is what the device computes fastest",
+    )
     parser.add_argument("--list", action="store_true", help="say what is missing")
     options = parser.parse_args(arguments)
     if not pathlib.Path("train_discovery.py").exists():
@@ -227,6 +238,7 @@ def main(arguments=None):
         pathlib.Path(options.results),
         options.data_dir,
         options.num_train_steps,
+        options.precision,
     )
     jobs = plan(options.size, options.seeds, options.models, options.experiments)
     if options.list:

@@ -1,21 +1,12 @@
 """The runs that `results/` holds, grouped into what may be averaged."""
 
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
 
+from slot_attention_tf import results
 from slot_attention_tf.failures import signs_of_failed_discovery
-
-_NEEDED = {
-    "task": str,
-    "preset": str,
-    "model_name": str,
-    "dataset": str,
-    "seed": int,
-    "evaluation": dict,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,42 +83,13 @@ class Group:
 
 
 def read_runs(folder):
-    """Reads the rows of a folder of results.
-
-    Args:
-        folder: Path of the folder.
+    """Reads all runs of a folder of results, as `results.read_rows` reads rows.
 
     Returns:
         List of `Run`, in a fixed order.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If a file is not JSON, or not a row.
     """
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            "The folder of results is not there: give one that holds "
-            f"<task>/<preset>/<model>_<seed>.json. Received: results={folder}"
-        )
-    return [_read_run(file) for file in sorted(folder.glob("*/*/*.json"))]
-
-
-def _read_run(file):
-    try:
-        row = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{file} is not JSON: restore it, or add the run again by "
-            f"`python -m slot_attention_tf.results add`. Received: {error}"
-        ) from error
-    for key, kind in _NEEDED.items():
-        if not isinstance(row, dict) or not isinstance(row.get(key), kind):
-            raise ValueError(
-                f"{file} is not the row of a run: `{key}` must be of type "
-                f"{kind.__name__}. Add the run again. Received: {str(row)[:80]!r}"
-            )
-    return Run(row, file.with_suffix(".npz"))
+    rows = results.read_rows(folder).items()
+    return [Run(row, file.with_suffix(".npz")) for file, row in rows]
 
 
 def find_groups(runs, experiment, model, size):
@@ -149,8 +111,7 @@ def find_groups(runs, experiment, model, size):
     for run in runs:
         row = run.row
         if (row["task"], row["preset"], row["model_name"]) == identity:
-            key = (row["dataset"], run.evaluation.get("step"))
-            groups.setdefault(key, []).append(run)
+            groups.setdefault(results.data_and_length(row), []).append(run)
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), str(item[0])))
     return [
         Group(experiment, model, tuple(sorted(found, key=lambda run: run.seed)))

@@ -247,6 +247,7 @@ def test_the_loss_adds_that_of_the_set_encoder(rng):
     )
 
 
+@pytest.mark.slow
 @MODES
 def test_every_weight_learns_by_fit(differentiation, rng):
     model = small_dspn(differentiation)
@@ -407,8 +408,10 @@ def loss_of_the_best_constant(train_targets, targets):
 
 
 @pytest.mark.slow
-@MODES
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("differentiation", "seed"),
+    [("implicit", 0), ("implicit", 1), ("implicit", 2), ("unrolled", 0)],
+)
 def test_learns_small_sets(differentiation, seed):
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)

@@ -422,14 +422,12 @@ def two_pieces(count, rng, side=20, size=7):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_learns_to_find_two_pieces(seed):
+def test_learns_to_find_two_pieces():
     """Reconstructs and segments as nothing does that ignores the image.
 
     A wide distribution of pixels and a decoder of every pixel alone learn in minutes.
     """
-    keras.utils.set_random_seed(seed)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     images, _ = two_pieces(640 * 16, rng)
     test_images, labels = two_pieces(128, rng)
     model = sa.IODINE(
@@ -443,7 +441,7 @@ def test_learns_to_find_two_pieces(seed):
         encoder_kernel_size=3,
         mlp_sizes=(64,),
         pixel_scale=0.3,
-        seed=seed,
+        seed=0,
     )
     noise = normal(rng, 128, *model.noise_shape())
 

@@ -50,11 +50,13 @@ def test_a_run_that_fails_is_named_and_the_next_goes_on(tmp_path, monkeypatch, c
     monkeypatch.setattr(subprocess, "run", run)
     arguments = ["--experiments", "tetrominoes", "--models", "monet", "--seeds=2"]
     arguments += [f"--runs={tmp_path}", f"--results={tmp_path}", "--data_dir=data"]
+    arguments.append("--precision=bfloat16")
     # The second, which leaves no evaluation behind, counts as stopped.
     with pytest.raises(SystemExit, match="seed 1 was stopped; the same command"):
         main(arguments)
     assert [c[1] for c in calls] == ["-m", *["train_discovery.py"] * 2]
     assert all("--data_dir=data" in command for command in calls)
+    assert all("--precision=bfloat16" in command for command in calls[1:])
 
 
 def test_every_gpu_takes_the_next_run(tmp_path, monkeypatch):

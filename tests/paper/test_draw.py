@@ -186,7 +186,7 @@ def test_the_results_of_this_repository_are_drawn(tmp_path):
     cell = find(records, experiment="tetrominoes", model="slot_attention")
     values = [
         row["evaluation"]["fg_ari"]
-        for row in read_rows(ROOT / "results")
+        for row in read_rows(ROOT / "results").values()
         if (row["preset"], row["model_name"]) == ("tetrominoes_cpu", "slot_attention")
     ]
     assert int(cell["num_runs"]) == len(values) >= 2

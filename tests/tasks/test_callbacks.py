@@ -51,6 +51,7 @@ def test_callbacks_of_a_run_see_its_scores_and_may_end_it(train, tmp_path):
     assert [epoch for epoch, _ in logs.epochs] == [1]
 
 
+@pytest.mark.slow
 def test_a_run_is_judged_by_its_averaged_weights(
     train, run_script, discovery_data, tmp_path
 ):
