@@ -3,8 +3,10 @@
     python benchmarks/growth.py
 
 The layer alone, on inputs `[B, N, 64]`. Each size is doubled and quadrupled while the
-others stay; the variants take turns in one process. Section 2.1 of the paper counts
-O(T N K D) for the attention; projections and layer norms of all inputs cost O(N D^2).
+others stay; the variants take turns in one process. The last line is the layer as the
+paper writes it down, with keys and values of all inputs. Section 2.1 of the paper
+counts O(T N K D) for the attention; projections and layer norms of all inputs cost
+O(N D^2).
 """
 
 import argparse
@@ -16,16 +18,17 @@ prepare_environment()
 
 import keras
 import numpy as np
+from plain_models import PlainSlotAttention
 
 import slot_attention_tf as sa
 
 BASE = {"B": 8, "N": 1024, "K": 8, "T": 3}
 
 
-def make_step(sizes):
+def make_step(sizes, layer_class=sa.SlotAttention):
     """A function that takes one step of a model that is nothing but the layer."""
     inputs = keras.Input((sizes["N"], 64))
-    layer = sa.SlotAttention(sizes["T"], sizes["K"], 64, 128)
+    layer = layer_class(sizes["T"], sizes["K"], 64, 128)
     model = keras.Model(inputs, layer(inputs))
     model.compile("sgd", "mse")
     rng = np.random.default_rng(0)
@@ -43,6 +46,7 @@ def main():
         for factor in (2, 4):
             variants[f"{size} x{factor}"] = {**BASE, size: factor * BASE[size]}
     steps = {name: make_step(sizes) for name, sizes in variants.items()}
+    steps["plain"] = make_step(BASE, PlainSlotAttention)
     times = {name: [] for name in steps}
     for i in range(arguments.steps + 2):  # Two to compile and warm up.
         for name, step in steps.items():
