@@ -23,6 +23,7 @@ import sys
 
 import numpy as np
 
+from slot_attention_tf.environment import prepare_environment
 from slot_attention_tf.training.run_directory import RunDirectory
 
 FOLDER = pathlib.Path("results")
@@ -341,6 +342,7 @@ def main(arguments=None):
             for model_dir in options.model_dir:
                 print(add_run(model_dir, options.results))
         elif options.command == "ship":
+            prepare_environment()
             print(ship_weights(options.model_dir, options.results, url=options.url))
         elif options.command == "table":
             print(table(rows))

@@ -18,6 +18,7 @@ import subprocess
 import sys
 
 from slot_attention_tf import results
+from slot_attention_tf.environment import prepare_environment
 from slot_attention_tf.paper.experiments import EXPERIMENTS, SIZES
 from slot_attention_tf.training.devices import PRECISIONS
 from slot_attention_tf.training.run_directory import RunDirectory
@@ -208,6 +209,7 @@ def visible_gpus():
 
 def main(arguments=None):
     """Runs the command line."""
+    prepare_environment()
     parser = argparse.ArgumentParser(
         prog="python -m slot_attention_tf.paper", description=__doc__.splitlines()[0]
     )

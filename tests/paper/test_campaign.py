@@ -89,6 +89,7 @@ def test_from_nothing_to_rows_and_the_page(tmp_path):
         command, cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert "1 of 1 runs have their rows" in again.stdout
+    assert again.stderr == ""  # Nothing of TensorFlow's start.
     draw = [sys.executable, "eval/paper.py", results, f"--out={tmp_path / 'out'}"]
     subprocess.run(draw, cwd=ROOT, check=True, timeout=120)
     assert (tmp_path / "out" / "index.html").exists()
