@@ -40,6 +40,7 @@ from slot_attention_tf.models.registry import find_model, model_names
 
 TASKS = ("discovery", "set_prediction")
 OURS = "slot_attention"
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 RECOMPUTED = "recomputed"
 
 
@@ -99,6 +100,7 @@ def measure_memory(name, arguments):
     """Peak bytes of a step of a model, measured in a process of its own."""
     command = [sys.executable, __file__, f"--only={name}", f"--task={arguments.task}"]
     command += [f"--preset={arguments.preset}", f"--batch_size={arguments.batch_size}"]
+    command.append(f"--dtype={arguments.dtype}")
     output = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(output.stdout.splitlines()[-1])
 
@@ -131,10 +133,12 @@ def main():
     parser.add_argument("--preset", default="tetrominoes_cpu")
     parser.add_argument("--batch_size", type=int, default=8, help="images of a step")
     parser.add_argument("--steps", type=int, default=7, help="timed steps of each")
+    parser.add_argument("--dtype", default="float32", choices=POLICIES)
     parser.add_argument("--models", nargs="*", help="these only, slot_attention first")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--task", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    keras.config.set_dtype_policy(POLICIES[arguments.dtype])
     arguments.task = arguments.task or task_of(arguments.preset)
     if arguments.only:
         print_memory(arguments)
@@ -152,7 +156,8 @@ def main():
         )
     times = measure_times(steps, arguments.steps)
     print(
-        f"{arguments.preset}, {arguments.batch_size} images a step, median of "
+        f"{arguments.preset}, {arguments.dtype}, "
+        f"{arguments.batch_size} images a step, median of "
         f"{arguments.steps} steps, {keras.backend.backend()}, {os.cpu_count()} CPUs"
     )
     print(

@@ -23,7 +23,7 @@ prepare_environment()
 
 import keras
 import numpy as np
-from efficiency import make_batch, task_of
+from efficiency import POLICIES, make_batch, task_of
 from keras import ops
 from plain_models import make_plain_model
 
@@ -39,7 +39,6 @@ BATCH_SIZES = {
     "clevr6_cpu": 16,
     "clevr_cpu": 64,
 }
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def make_steps(name, policy, batch_size, with_torch):

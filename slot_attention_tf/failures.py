@@ -6,7 +6,9 @@ One rule for the training that starts again and for the tables that count failur
 import numpy as np
 
 MAX_STRIPES = 0.9
-MAX_ERROR_RATIO = 1.5
+# Of five good seeds of tetrominoes_cpu (FG-ARI 0.94 to 0.98) one has 1.9 times the
+# median of the others; Slot MLP, which does not find the pieces, has 14 times.
+MAX_ERROR_RATIO = 3.0
 MIN_SIBLINGS = 2  # One alone may be the odd one.
 
 
@@ -24,8 +26,8 @@ def signs_of_failed_discovery(scores, sibling_scores):
     Example:
 
     >>> siblings = [{"mse": 0.01}, {"mse": 0.01}]
-    >>> signs_of_failed_discovery({"stripes": 0.2, "mse": 0.03}, siblings)
-    ['The reconstruction error 0.03000 is 3.0 times the median of 2 sibling runs, 0.01000.']
+    >>> signs_of_failed_discovery({"stripes": 0.2, "mse": 0.05}, siblings)
+    ['The reconstruction error 0.05000 is 5.0 times the median of 2 sibling runs, 0.01000.']
     """  # noqa: E501  The output of an example is one line.
     signs = []
     if scores["stripes"] > MAX_STRIPES:

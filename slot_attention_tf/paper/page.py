@@ -2,6 +2,8 @@
 
 from html import escape
 
+from slot_attention_tf.failures import MAX_ERROR_RATIO
+
 _STYLE = """
 :root { color-scheme: light dark; --text: #1c1e21; --page: #ffffff; --line: #d5d9de;
   --faint: #667080; --failed: #b3261e; --paper: #1a5fb4; --head: #f4f6f8; }
@@ -57,7 +59,8 @@ def make_page(tables, drawings, size):
 <span class="paper">Blue</span> are the values of Locatello et al.,
 <a href="https://arxiv.org/abs/2006.15055">Object-Centric Learning with Slot
 Attention</a> (2020). A run counts as failed if its masks are stripes, or if its
-reconstruction error is more than 1.5 times the median of the other seeds, two at least.
+reconstruction error is more than {MAX_ERROR_RATIO:g} times the median of the other
+seeds, two at least.
 Failed runs are counted in every mean.</p>
 <nav><ul>
 {entries}

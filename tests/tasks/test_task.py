@@ -172,10 +172,10 @@ def test_stripes_score_high_and_objects_low():
 def test_failed_runs_are_named():
     task = find_task("discovery")
     siblings = [{"mse": mse} for mse in (0.010, 0.012, 0.011)]
-    signs = task.signs_of_failure({"mse": 0.03, "stripes": 0.95}, siblings)
-    assert "stripes" in signs[0] and "2.7 times the median of 3" in signs[1]
-    assert task.signs_of_failure({"mse": 0.012, "stripes": 0.3}, siblings) == []
-    assert task.signs_of_failure({"mse": 0.03, "stripes": 0.3}, []) == []
+    signs = task.signs_of_failure({"mse": 0.05, "stripes": 0.95}, siblings)
+    assert "stripes" in signs[0] and "4.5 times the median of 3" in signs[1]
+    assert task.signs_of_failure({"mse": 0.022, "stripes": 0.3}, siblings) == []
+    assert task.signs_of_failure({"mse": 0.05, "stripes": 0.3}, []) == []
 
 
 def test_scenes_with_exactly_n_objects():
