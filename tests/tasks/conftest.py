@@ -17,3 +17,15 @@ def set_prediction_data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set_prediction_data")
     tiny.prepare_set_prediction(folder)
     return folder
+
+
+@pytest.fixture
+def train(run_script, discovery_data, tmp_path):
+    """Runs `train_discovery.py` in this process, with flags that replace tiny ones."""
+    options = {**tiny.DISCOVERY, "data_dir": discovery_data}
+
+    def run(**changes):
+        folder = {"model_dir": tmp_path / "run"}
+        return run_script("train_discovery.py", **{**options, **folder, **changes})
+
+    return run

@@ -17,17 +17,6 @@ from slot_attention_tf.training.run_directory import RunDirectory
 from tests.tasks import tiny
 
 
-@pytest.fixture
-def train(run_script, discovery_data, tmp_path):
-    options = {**tiny.DISCOVERY, "data_dir": discovery_data}
-
-    def run(**changes):
-        folder = {"model_dir": tmp_path / "run"}
-        return run_script("train_discovery.py", **{**options, **folder, **changes})
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def trained(discovery_data, tmp_path_factory):
     """The folder of a finished run, not to be written to; made by `sa.train`."""

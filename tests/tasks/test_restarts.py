@@ -10,18 +10,6 @@ from slot_attention_tf.tasks import find_task
 from slot_attention_tf.tasks.discovery import Discovery
 from slot_attention_tf.tasks.runs import load_run
 from slot_attention_tf.training.run_directory import RunDirectory
-from tests.tasks import tiny
-
-
-@pytest.fixture
-def train(run_script, discovery_data, tmp_path):
-    options = {**tiny.DISCOVERY, "data_dir": discovery_data}
-
-    def run(**changes):
-        folder = {"model_dir": tmp_path / "run"}
-        return run_script("train_discovery.py", **{**options, **folder, **changes})
-
-    return run
 
 
 @pytest.fixture
