@@ -37,6 +37,7 @@ def discovery_model():
     )
 
 
+@pytest.mark.slow
 def test_discovery_with_fit(run_example, tmp_path):
     _, output = run_example(
         "discovery_with_fit", "--scenes=64", "--steps=2", f"--output={tmp_path}"
@@ -72,6 +73,7 @@ def test_discovery_with_fit_shares_batches_among_the_devices_of_jax(tmp_path):
     np.testing.assert_allclose(results[1][1], results[0][1], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_set_of_vectors(run_example):
     names, output = run_example("set_of_vectors", "--sets=128", "--epochs=1")
     assert "ARI" in output
@@ -83,6 +85,7 @@ def test_set_of_vectors(run_example):
     )
 
 
+@pytest.mark.slow
 def test_backbone_features(run_example):
     names, output = run_example("backbone_features", "--scenes=16", "--epochs=1")
     assert "FG-ARI at 8x8" in output
@@ -90,6 +93,7 @@ def test_backbone_features(run_example):
     assert not any("block_" in weight.path for weight in names["model"].weights)
 
 
+@pytest.mark.slow
 def test_own_decoder(run_example, tmp_path):
     names, _ = run_example(
         "own_decoder", "--scenes=32", "--epochs=1", f"--output={tmp_path}"
@@ -103,6 +107,7 @@ def test_own_decoder(run_example, tmp_path):
     np.testing.assert_array_equal(outputs[0], expected[0])
 
 
+@pytest.mark.slow
 def test_frozen_encoder_stays_as_it_was(run_example, tmp_path, discovery_model):
     discovery_model.save(tmp_path / "discovery.keras")
     before = discovery_model.encoder.get_weights()

@@ -61,6 +61,7 @@ print(len(dataset), "clevr_with_masks" in tfds.list_builders())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", DATASET_ORDERS)
 def test_datasets_load_in_any_order_of_imports(order, run_python, tmp_path):
     code = DATASET_ORDERS[order] + LOAD_DATASET.format(path=str(tmp_path))

@@ -242,6 +242,7 @@ def test_arguments_of_what_was_saved_can_be_replaced(write, rng, tmp_path):
         from_preset(path, slots=4)
 
 
+@pytest.mark.slow
 def test_keras_reads_what_save_to_preset_wrote(rng, tmp_path):
     model = small_model("autoencoder")
     model.compile(keras.optimizers.Adam(0.01))

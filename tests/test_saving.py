@@ -285,7 +285,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+SLOW = ("iodine", "monet")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in CASES],
+)
 def test_saving(name, rng, tmp_path):
     _, make, shape, expected = CASES[name]
     inputs = rng.uniform(-1, 1, size=(4, *shape)).astype("float32")

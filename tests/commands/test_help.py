@@ -39,11 +39,13 @@ def test_training_scripts_list_every_setting(script, task):
         assert word in text
 
 
+@pytest.mark.slow
 def test_installed_commands_list_them_too():
     code = "from slot_attention_tf.commands.train import discovery; discovery()"
     assert "--learning_rate:" in run_help("-c", code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["eval/discovery.py", "eval/set_prediction.py"])
 def test_evaluation_scripts_list_their_flags(script):
     text = run_help(script)

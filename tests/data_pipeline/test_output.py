@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 
 
+@pytest.mark.slow
 def test_generating_says_nothing_of_downloads_or_of_tensorflow(tmp_path):
     command = [sys.executable, "-m", "slot_attention_tf.data.prepare"]
     options = ["tetrominoes/tiny", "--num_train=5", "--num_test=5"]

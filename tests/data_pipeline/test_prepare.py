@@ -101,6 +101,7 @@ def test_command_line(tmp_path, capsys):
     assert builder.info.metadata["config"]["seed"] == 3
 
 
+@pytest.mark.slow
 def test_command_line_help_lists_the_datasets():
     # As a program: `runpy` warns if the package has imported the module already.
     command = [sys.executable, "-W", "error::RuntimeWarning", "-m"]

@@ -57,6 +57,7 @@ def run_command(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_without_a_network_the_command_says_what_to_do(run_command):
     process = run_command()
     assert process.returncode == 1
@@ -68,6 +69,7 @@ def test_without_a_network_the_command_says_what_to_do(run_command):
     assert "Traceback" not in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["", "multi_dsprites/"])
 def test_manual_dir_holds_the_file_directly_or_as_in_the_bucket(
     run_command, tmp_path, folder
@@ -79,6 +81,7 @@ def test_manual_dir_holds_the_file_directly_or_as_in_the_bucket(
     assert_same_scenes(load(builder, "train"), drawn[:2])
 
 
+@pytest.mark.slow
 def test_a_manual_dir_without_the_file_is_an_error_that_names_the_places(
     run_command, tmp_path
 ):

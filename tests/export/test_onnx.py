@@ -45,6 +45,7 @@ def as_arrays(outputs):
     return {name: np.asarray(value) for name, value in outputs.items()}
 
 
+@pytest.mark.slow
 def test_a_fresh_model_runs_in_a_process_without_the_package(rng, tmp_path, run_python):
     model = sa.SlotAttentionAutoEncoder.from_preset("tetrominoes", load_weights=False)
     path = tmp_path / "new" / "model.onnx"
@@ -76,6 +77,7 @@ def test_a_strided_decoder(rng, tmp_path):
         assert_same(outputs, expected_outputs(expected))
 
 
+@pytest.mark.slow
 def test_classifier_and_the_names_of_sizes(rng, tmp_path):
     model = classifier()
     export_onnx(model, tmp_path / "model.onnx", num_iterations=4)
@@ -171,6 +173,7 @@ def test_a_missing_converter_is_named(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_other_backends_are_refused_in_words(tmp_path, run_python):
     output = run_python(
         f"""

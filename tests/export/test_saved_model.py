@@ -40,6 +40,7 @@ def test_given_slots_of_any_number_give_what_the_model_gives(rng, tmp_path, deco
         assert_same(outputs, expected_outputs(expected))
 
 
+@pytest.mark.slow
 def test_a_process_without_the_package_runs_the_signatures(
     rng, tmp_path, run_python, exported
 ):
@@ -98,6 +99,7 @@ def test_a_seed_gives_the_same_start_every_time(rng, exported):
     assert np.abs(call(3, 1)["slots"] - call(3, 2)["slots"]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_slots_and_iterations_of_the_export(rng, tmp_path):
     model = autoencoder()
     images, slots = images_and_slots(rng)

@@ -165,6 +165,7 @@ def test_compiled_loss_of_a_broken_example_is_nan(value, jit_compile, num_elemen
     np.testing.assert_allclose(loss[whole], per_example(x[whole], y[whole]), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_compile_and_fit_learns_an_unordered_target(jit_compile):
     keras.utils.set_random_seed(0)

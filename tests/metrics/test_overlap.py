@@ -132,6 +132,7 @@ def test_compiled(score, oracle, metric_class, num_labels, jit_compile):
     np.testing.assert_allclose(compiled(true, pred), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_jax_backend(run_python):
     pytest.importorskip("jax")
     run_python(

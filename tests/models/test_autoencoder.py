@@ -138,6 +138,7 @@ def test_wrong_arguments():
         tiny_model().compile(loss="mse")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_recomputing_the_decoder_changes_neither_values_nor_gradients(rng, jit_compile):
     models = [

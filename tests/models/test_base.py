@@ -29,6 +29,7 @@ def training_data(name, rng):
     return (images, targets) if name == "classifier" else (images,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_compiled_model_goes_on_training_after_loading(name, rng, tmp_path):
     data = training_data(name, rng)
@@ -79,6 +80,7 @@ def test_fit_evaluate_and_the_loop_share_one_loss(rng):
     assert loss == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_sample_weights_and_regularizers_count(name, rng):
     images, *targets = training_data(name, rng)
@@ -109,6 +111,7 @@ def test_sample_weights_and_regularizers_count(name, rng):
     assert penalty > 1 and loss == pytest.approx(penalty, rel=0.5) and loss > penalty
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_fit_takes_the_batches_of_the_pipelines(name, rng):
     images = random_images(rng)
@@ -256,6 +259,7 @@ print(json.dumps({name: [fit(one, name), fit(two, name)]
 """
 
 
+@pytest.mark.slow
 def test_fit_on_two_devices_is_fit_on_one(run_python):
     for one, two in json.loads(run_python(MIRRORED).splitlines()[-1]).values():
         np.testing.assert_allclose(two[0], one[0], rtol=1e-4)

@@ -87,6 +87,7 @@ def test_order_of_slots_is_the_order_of_the_start(rng):
     assert np.abs(permuted - straight).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_every_weight_learns_by_fit(rng):
     model = small_classifier()
     before = [array(weight) for weight in model.trainable_variables]
@@ -129,6 +130,7 @@ def test_mixed_precision_predicts_in_float32(rng):
     assert np.isfinite(predictions).all()
 
 
+@pytest.mark.slow
 def test_same_predictions_on_jax(rng, tmp_path, run_python):
     pytest.importorskip("jax")
     model = small_classifier()

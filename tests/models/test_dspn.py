@@ -202,6 +202,7 @@ def test_implicit_gradient_is_that_of_minus_the_inner_gradient(rng):
         assert np.abs(each).max() > 0
 
 
+@pytest.mark.slow
 def test_unrolled_gradient_equals_finite_differences(rng):
     model = small_dspn(dtype="float64", num_iterations=3)
     batch = {"image": images(rng), "target": rng.uniform(size=(3, 2, 5))}

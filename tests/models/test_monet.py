@@ -199,6 +199,7 @@ def test_evaluate_gives_the_mean_of_the_loss(images):
     assert loss == pytest.approx(losses.mean(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_fit_lowers_the_loss(images):
     model = tiny_model()
     model.compile(keras.optimizers.RMSprop(1e-3))
@@ -219,6 +220,7 @@ def test_named_outputs_segment_by_the_attention_masks(images):
     )
 
 
+@pytest.mark.slow
 def test_half_precision_bears_sure_masks(images):
     """Logits of thousands, and so log masks that no half float could hold."""
     keras.config.set_dtype_policy("mixed_float16")

@@ -177,6 +177,7 @@ def test_an_empty_folder_draws_empty_frames(tmp_path):
         assert record["note"] == "not run"
 
 
+@pytest.mark.slow
 def test_the_results_of_this_repository_are_drawn(tmp_path):
     start = time.monotonic()
     process = run_paper(f"--out={tmp_path}")

@@ -37,6 +37,7 @@ def assert_same(weights, expected):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_callbacks_of_a_run_see_its_scores_and_may_end_it(train, tmp_path):
     logs = Logs(stop=True)
     scores = train(callbacks=[logs])

@@ -47,6 +47,7 @@ def load(tmp_path):
         return dict(file)
 
 
+@pytest.mark.slow
 def test_eval_takes_a_run_of_either_task(
     run_eval, discovery, sets, discovery_data, set_prediction_data, capsys
 ):

@@ -66,6 +66,7 @@ def test_a_run_leaves_everything_a_person_looks_for(train, tmp_path, capsys):
     assert facts.items() <= row.items() and 0 <= row["mse"] < 10
 
 
+@pytest.mark.slow
 def test_the_script_and_the_function_make_the_same_run(train, trained, tmp_path):
     assert not train()
     assert_same(weights_of(tmp_path / "run"), weights_of(trained))
@@ -94,6 +95,7 @@ def test_a_run_that_lost_its_model_file_gets_it(train, finished_run):
     assert_same(loaded.get_weights(), weights_of(finished_run))
 
 
+@pytest.mark.slow
 def test_a_broken_newest_checkpoint_costs_its_steps_only(
     train, finished_run, tmp_path, capsys
 ):
@@ -135,6 +137,7 @@ def test_values_below_one_are_refused(train, flag, capsys):
     assert f"must be at least 1. Received: {flag}=0" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_too_few_slots_are_a_warning(train):
     with pytest.warns(UserWarning, match="num_slots=2 .*3 objects.* 4 slots"):
         train(num_slots=2, num_train_steps=1)
@@ -159,6 +162,7 @@ def test_eval_prints_draws_and_keeps_a_row(evaluate, finished_run, capsys):
     assert (other["num_slots"], other["num_iterations"]) == (6, 5)
 
 
+@pytest.mark.slow
 def test_eval_counts_images_after_the_filter(evaluate, finished_run, capsys):
     assert not evaluate(model_dir=finished_run, num_scenes=5, max_num_objects=3)
     assert "over 5 images" in capsys.readouterr().out
@@ -169,6 +173,7 @@ def test_eval_of_no_run_is_an_error(evaluate, tmp_path):
     assert "Give one of --model_dir and --saved_model" in evaluate()
 
 
+@pytest.mark.slow
 def test_eval_of_a_saved_model_says_what_eval_of_its_run_says(
     evaluate, finished_run, tmp_path, capsys
 ):
@@ -191,6 +196,7 @@ def test_eval_of_a_saved_model_says_what_eval_of_its_run_says(
     assert "say --preset=NAME" in evaluate(saved_model=saved_model)
 
 
+@pytest.mark.slow
 def test_slot_mlp_trains_and_is_evaluated_like_slot_attention(
     train, evaluate, tmp_path, capsys
 ):
@@ -203,6 +209,7 @@ def test_slot_mlp_trains_and_is_evaluated_like_slot_attention(
     assert "weights of this SlotMLP give 4 slots" in message
 
 
+@pytest.mark.slow
 def test_flags_are_recorded_with_the_run(train, tmp_path):
     assert not train(num_train_steps=1, precision="float16", clip_norm="none")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -210,11 +217,13 @@ def test_flags_are_recorded_with_the_run(train, tmp_path):
     assert config["options"]["precision"] == "float16"
 
 
+@pytest.mark.slow
 def test_grey_images_train_and_are_evaluated(train, evaluate, tmp_path):
     assert not train(grayscale="true", num_train_steps=1)
     assert not evaluate(model_dir=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_more_test_scenes_than_there_are_is_a_warning(
     run_script, discovery_data, finished_run, tmp_path
 ):

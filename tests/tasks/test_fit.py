@@ -55,6 +55,7 @@ def assert_same(weights, expected):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
+@pytest.mark.slow
 def test_scores_of_an_epoch_are_those_of_the_scripts(name, data, held_out):
     model = make_model(name)
     scores = sa.ValidationScores(held_out, batch_size=2)
@@ -69,6 +70,7 @@ def test_scores_of_an_epoch_are_those_of_the_scripts(name, data, held_out):
             assert history[f"val_{key}"][-1] == expected[score]
 
 
+@pytest.mark.slow
 def test_scores_leave_no_trace_in_training(name, data, held_out):
     models = [make_model(name) for _ in range(2)]
     fit(models[0], data, 2)
@@ -77,6 +79,7 @@ def test_scores_leave_no_trace_in_training(name, data, held_out):
     assert_same(models[1].weights, models[0].weights)
 
 
+@pytest.mark.slow
 def test_the_best_model_is_kept_and_boards_show_the_scores(
     name, data, held_out, tmp_path
 ):

@@ -23,6 +23,7 @@ def first_start_makes_stripes(monkeypatch):
     monkeypatch.setattr(Discovery, "signs_of_failure", signs)
 
 
+@pytest.mark.slow
 def test_stripes_are_another_start(first_start_makes_stripes, train, tmp_path, capsys):
     assert not train(restarts=2)
     output = capsys.readouterr().out
@@ -51,6 +52,7 @@ def test_stripes_are_another_start(first_start_makes_stripes, train, tmp_path, c
     assert "is finished" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_every_time_stops(train, tmp_path):
     message = train(restarts=1, learning_rate=1e30, num_train_steps=20)
     assert "NonFiniteLossError" in message

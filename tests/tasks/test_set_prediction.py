@@ -49,6 +49,7 @@ def test_a_run_and_its_evaluation(
     )
 
 
+@pytest.mark.slow
 def test_slot_mlp_trains_and_is_evaluated(train, tmp_path, capsys):
     assert not train(model="slot_mlp")
     assert "AP@inf" in capsys.readouterr().out

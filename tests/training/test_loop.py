@@ -297,6 +297,7 @@ def two_devices(tmp_path_factory):
     return json.loads(run_fresh(code).splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(two_devices):
     # Half precision rounds to about three digits, and halves of a batch differently.
     for case, rtol in zip(two_devices["same"], (1e-5, 1e-5, 1e-3), strict=True):
@@ -316,6 +317,7 @@ def test_a_stopped_run_on_two_devices_continues_as_if_it_had_not(two_devices):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_batch_that_replicas_cannot_share_is_refused(run_python):
     code = """
 import tensorflow as tf
