@@ -49,9 +49,13 @@ class RemoteRun:
         # In a folder of its own: no other run is beside it.
         self.local = pathlib.Path(self._temporary) / "run"
         self.local.mkdir()
-        with _in_words("read", self.address):
-            _check_bucket(self._remote)
-            _copy_folder(self._remote, epath.Path(self.local))
+        try:
+            with _in_words("read", self.address):
+                _check_bucket(self._remote)
+                _copy_folder(self._remote, epath.Path(self.local))
+        except BucketError:
+            shutil.rmtree(self._temporary)
+            raise
         self._in_bucket = self._versions()
         atexit.register(self._delete)
 
@@ -100,10 +104,11 @@ def _in_words(verb, address):
     try:
         yield
     except Exception as error:
+        first_line = str(error).partition("\n")[0]
         raise BucketError(
             f"{address} cannot be {verb}: check the name of the bucket, the network, "
             "and who you are there (for Google: gcloud auth application-default "
-            f"login). Received: {type(error).__name__}: {str(error).splitlines()[0]}"
+            f"login). Received: {type(error).__name__}: {first_line}"
         ) from error
 
 

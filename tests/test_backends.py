@@ -53,9 +53,8 @@ def expected(folder):
 
 
 # JAX compiles every operation of every shape: most of a minute.
-@pytest.mark.parametrize(
-    "backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_same_outputs_and_training_step(backend, folder, expected, run_python):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")

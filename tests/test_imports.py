@@ -32,7 +32,7 @@ def saved(tmp_path_factory):
     return str(path)
 
 
-SLOW = ("tensorflow_first", "one_layer")
+SLOW = ("tensorflow_first", "keras_first", "one_layer", "presets")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_inside_a_compiled_function():
     np.testing.assert_allclose(grads[0], expected_grads[0], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends(backend, run_python):
     if importlib.util.find_spec(backend) is None:

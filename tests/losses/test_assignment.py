@@ -106,6 +106,7 @@ def test_ends_with_any_values(compiled, value, size):
     check_optimal(matching[::2], cost[::2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends(run_python, backend):
     pytest.importorskip(backend)

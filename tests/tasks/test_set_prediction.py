@@ -20,6 +20,7 @@ def train(run_script, set_prediction_data, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_run_and_its_evaluation(
     train, run_script, set_prediction_data, tmp_path, capsys
 ):
