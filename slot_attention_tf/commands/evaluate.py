@@ -218,7 +218,8 @@ def _draw(run, dataset):
         figures["curves"] = training_curves_figure(metrics)
     print("Pictures:")
     for name, figure in figures.items():
-        print(f"  {run.directory.save_figure(f'{name}.png', figure)}")
+        file = run.directory.save_figure(f"{name}.png", figure)
+        print(f"  {run.directory}/{file.parent.name}/{file.name}")
     rows = run.directory.read_evaluations()
     if run.step is not None and rows[-1] == run.directory.read_final_evaluation():
         # As it was trained: what results/ shows of the run.

@@ -139,6 +139,7 @@ def _train_and_evaluate(plan, trainer, batches, on_evaluation):
         callbacks = plan.callbacks if run.writable else None
         finished = trainer.train(batches, on_evaluation, callbacks)
         if not finished:
+            run.publish()  # What was logged since the last checkpoint.
             step = trainer.step.numpy()
             print(f"Stopped at step {step}. The same command continues.")
             return None

@@ -279,8 +279,8 @@ def _ends_a_line(stream):
 
 
 def _precision(config):
-    options = config.get("options", {})
-    return {name: options[name] for name in ("precision",) if name in options}
+    options = config.get("options", {})  # Which a run of an older version may lack.
+    return {"precision": options["precision"]} if "precision" in options else {}
 
 
 def _differences(old, new):

@@ -1,5 +1,7 @@
 """Tiny datasets and runs, shared by the tests of the scripts."""
 
+import functools
+
 import pytest
 
 from tests.tasks import tiny
@@ -22,10 +24,7 @@ def set_prediction_data(tmp_path_factory):
 @pytest.fixture
 def train(run_script, discovery_data, tmp_path):
     """Runs `train_discovery.py` in this process, with flags that replace tiny ones."""
-    options = {**tiny.DISCOVERY, "data_dir": discovery_data}
-
-    def run(**changes):
-        folder = {"model_dir": tmp_path / "run"}
-        return run_script("train_discovery.py", **{**options, **folder, **changes})
-
-    return run
+    folders = {"data_dir": discovery_data, "model_dir": tmp_path / "run"}
+    return functools.partial(
+        run_script, "train_discovery.py", **tiny.DISCOVERY, **folders
+    )

@@ -67,7 +67,8 @@ def test_a_run_in_a_bucket_is_the_run_on_a_disk(with_bucket, discovery_data, tmp
     assert "Training gs://bucket/runs/one from step 2." in again
     assert "Copying" not in again
     score = ["--model_dir=gs://bucket/runs/one", "--data_dir=gs://bucket/data"]
-    assert "FG-ARI" in with_bucket("eval/discovery.py", *score, "--num_pictures=2")
+    text = with_bucket("eval/discovery.py", *score, "--num_pictures=2")
+    assert "FG-ARI" in text and "gs://bucket/runs/one/pictures/slots.png" in text
 
     local = tmp_path / "local"
     arguments = tiny.as_arguments(tiny.DISCOVERY, discovery_data)
@@ -87,6 +88,27 @@ def test_a_run_in_a_bucket_is_the_run_on_a_disk(with_bucket, discovery_data, tmp
     checkpoints = {f.stem for f in run.checkpoints.glob("*.index")}
     assert checkpoints == {f.stem for f in (local / "checkpoints").glob("*.index")}
     # Nothing is left behind but the copy of the data.
+    assert not list(tmp_path.glob("slot_attention_tf_*"))
+
+
+STOPPED = """
+import os, signal, keras
+import slot_attention_tf as sa
+stop = keras.callbacks.LambdaCallback(
+    on_epoch_end=lambda epoch, logs: os.kill(os.getpid(), signal.SIGTERM)
+)
+sa.train("discovery", model_dir="gs://bucket/run", callbacks=[stop], **{arguments})
+"""
+
+
+def test_a_stopped_run_is_in_the_bucket_whole(with_bucket, discovery_data, tmp_path):
+    arguments = tiny.as_arguments(tiny.DISCOVERY, discovery_data)
+    text = with_bucket("-c", STOPPED.format(arguments=arguments))
+    assert "Stopped at step 2" in text and "Not all of it" not in text
+    download(with_bucket.folder, "run", tmp_path / "downloaded")
+    assert load_run(tmp_path / "downloaded", find_task).step == 2
+    # A signal after the checkpoint, in the evaluation, loses nothing either.
+    assert "fg_ari" in RunDirectory(tmp_path / "downloaded").read_metrics()[-1]
     assert not list(tmp_path.glob("slot_attention_tf_*"))
 
 

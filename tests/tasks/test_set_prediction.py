@@ -1,5 +1,7 @@
 """train_set_prediction.py and eval/set_prediction.py, run as a user runs them."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -11,13 +13,10 @@ from tests.tasks import tiny
 
 @pytest.fixture
 def train(run_script, set_prediction_data, tmp_path):
-    options = {**tiny.SET_PREDICTION, "data_dir": set_prediction_data}
-
-    def run(**changes):
-        folder = {"model_dir": tmp_path / "run"}
-        return run_script("train_set_prediction.py", **{**options, **folder, **changes})
-
-    return run
+    folders = {"data_dir": set_prediction_data, "model_dir": tmp_path / "run"}
+    return functools.partial(
+        run_script, "train_set_prediction.py", **tiny.SET_PREDICTION, **folders
+    )
 
 
 @pytest.mark.slow
