@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import sys
 
@@ -11,6 +12,8 @@ from absl import logging
 def prepare_environment():
     """Sets process-wide switches and loads TensorFlow, without its start-up messages.
 
+    Where TensorFlow is not installed, for work under JAX, nothing is loaded.
+
     Switches oneDNN's CPU kernels on unless the user decided otherwise: TensorFlow
     leaves them off on CPUs without VNNI, where they make convolutions several times
     faster. With `TF_CPP_MIN_LOG_LEVEL=0` in the environment all messages are shown.
@@ -18,6 +21,8 @@ def prepare_environment():
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.WARNING)
+    if importlib.util.find_spec("tensorflow") is None:
+        return
     if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3":
         with _without_stderr():
             importlib.import_module("tensorflow")

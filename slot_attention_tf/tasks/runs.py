@@ -28,7 +28,8 @@ class Run:
         config: The content of its `config.json`; for a SavedModel, what is known.
         preset: Its `Preset`, with all settings as they were used.
         model: The model, with the weights of the last checkpoint.
-        step: The step of that checkpoint, or None.
+        step: The step of that checkpoint, or of the last row that the run logged; None
+            for a SavedModel.
     """
 
     directory: RunDirectory
@@ -82,7 +83,7 @@ def command(task, model_name, preset_name, given):
 
 
 def load_run(model_dir, find_task):
-    """Loads the last checkpoint of a run.
+    """Loads the last checkpoint of a run, or without any its `model.keras`.
 
     Args:
         model_dir: The folder of the run.
@@ -92,7 +93,7 @@ def load_run(model_dir, find_task):
         A `Run`.
 
     Raises:
-        FileNotFoundError: If there is no run or no checkpoint in the folder.
+        FileNotFoundError: If there is no run in the folder, or no weights yet.
         ValueError: If the run was written by version 0.1.
     """
     directory = RunDirectory(model_dir)
@@ -109,6 +110,10 @@ def load_run(model_dir, find_task):
         )
     model = keras.saving.deserialize_keras_object(config["model"])
     step = restore_model(model, directory.checkpoints)
+    if step is None and directory.model_file.exists():
+        # Trained elsewhere, such as by examples/train_on_jax.py.
+        model = keras.saving.load_model(directory.model_file, compile=False)
+        step = max(row["step"] for row in directory.read_metrics())
     if step is None:
         raise FileNotFoundError(
             f"{model_dir} holds no checkpoint yet: its run stopped before the first "
