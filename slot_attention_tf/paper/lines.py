@@ -91,7 +91,8 @@ def _sweep(group, x_name, score, keep):
 
     Returns:
         Tuple of the values of the setting, sorted, and a float array `[R, X]` with NaN
-        where a run has no such evaluation.
+        where a run has no such evaluation. Runs with fewer evaluations than others are
+        left out: all points of a line are of the same seeds.
     """
     points = [
         {
@@ -101,6 +102,8 @@ def _sweep(group, x_name, score, keep):
         }
         for run in group.runs
     ]
+    most = max(map(len, points))
+    points = [of_run for of_run in points if len(of_run) == most]
     x = sorted({place for of_run in points for place in of_run})
     values = [[of_run.get(place, np.nan) for place in x] for of_run in points]
     return x, np.array(values, "float64").reshape(len(points), len(x))

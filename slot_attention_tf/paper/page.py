@@ -58,7 +58,8 @@ def make_page(tables, drawings, size):
 <p>Drawn from finished runs with presets of {presets} (<code>{escape(size)}</code>).
 <span class="paper">Blue</span> are the values of Locatello et al.,
 <a href="https://arxiv.org/abs/2006.15055">Object-Centric Learning with Slot
-Attention</a> (2020). A run counts as failed if its masks are stripes, or if its
+Attention</a> (2020). A run counts as failed if its masks follow the place in the image
+(stripes, or the masks of different images agree), or if its
 reconstruction error is more than {MAX_ERROR_RATIO:g} times the median of the other
 seeds, two at least.
 Failed runs are counted in every mean.</p>

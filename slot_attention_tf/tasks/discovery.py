@@ -58,10 +58,13 @@ class Discovery(Task):
             )
 
     def evaluate(self, model, dataset, seed=0, **options):
-        parts = [
-            _scores(part) for part in predict(model, dataset, seed, _reduce, **options)
-        ]
-        return _means(concatenate(parts))
+        parts, labels = [], []
+        for part in predict(model, dataset, seed, _reduce, **options):
+            parts.append(_scores(part))
+            labels.append(part["segmentation"])
+        # Pairs of images, which is no matter of batches.
+        territories = territory_score(np.concatenate(labels))
+        return _means({**concatenate(parts), "territories": territories})
 
     def summary(self, scores):
         counted = scores["num_images"] - scores["num_left_out"]
@@ -154,6 +157,28 @@ def _scores(part):
         scores["attention_mbo"] = mean_best_overlap(truth, labels)
         scores["attention_miou"] = mean_iou(truth, labels)
     return {name: np.asarray(value) for name, value in scores.items()}
+
+
+def territory_score(labels):
+    """How far images are divided alike, whatever they show.
+
+    Slots that take a place each, and no object, cut every image into about the same
+    pieces. Which slot gets which piece does not matter.
+
+    Args:
+        labels: Integer array `[N, H, W]`, the slot of each pixel.
+
+    Returns:
+        Array `[N]`: the adjusted Rand index between the label maps of each image and of
+        the one before. Near 0 for objects, towards 1 for territories; NaN for a single
+        image.
+    """
+    if len(labels) < 2:
+        return np.full(len(labels), np.nan)
+    before = np.roll(labels, 1, axis=0)
+    return np.asarray(
+        adjusted_rand_index(labels, before, ignore_background=False), "float64"
+    )
 
 
 def _means(images):

@@ -24,8 +24,8 @@ from slot_attention_tf.visualization import figure_to_image
 _NUM_PICTURES = 8
 # The seeds of the starts of a run (`--restarts`): no other run of a series has them.
 _SEEDS_APART = 1_000
-# The share of a run after which masks that are stripes count as a failure.
-_PATIENCE = 0.2
+# The share of a run after which masks that follow the place count as a failure.
+_PATIENCE = 0.3
 
 
 class FailedStartError(RuntimeError):

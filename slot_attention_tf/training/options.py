@@ -26,7 +26,8 @@ class RunOptions:
     jit_compile: bool = setting("Compile the training step by XLA.", False)
     deterministic: bool = setting("Bit-identical runs; slower.", False)
     restarts: int = setting(
-        "How often a run that diverges or makes stripes begins anew, with other seeds.",
+        "How often a run that diverges, or whose masks follow the place in the image, "
+        "begins anew with other seeds.",
         0,
         minimum=0,
     )

@@ -145,6 +145,22 @@ def test_lines_are_the_sweeps(drawn):
     assert [float(each["mean"]) for each in line] == pytest.approx([0.35, 0.4])
 
 
+def test_all_points_of_a_line_are_of_the_same_seeds(tmp_path):
+    handmade.write_discovery(tmp_path / "results")
+    trained = {"split": "test", "num_slots": 7, "num_iterations": 3, "fg_ari": 0.1}
+    trained |= {"max_num_objects": 6, "stripes": 0.1, "mse": 0.002}
+    name = ("discovery", "clevr6_cpu", "slot_attention")
+    handmade.write_row(tmp_path / "results", *name, 2, trained)  # No sweeps.
+    draw_paper(tmp_path / "results", tmp_path / "out")
+    points = read_csv(tmp_path / "out" / "figure_2.csv")
+    point = find(points, line="K = 7, up to 6 objects", x="3")
+    assert point["num_runs"] == "2" and float(point["mean"]) == pytest.approx(0.7)
+    cell = find(
+        read_csv(tmp_path / "out" / "table_1.csv"), experiment="clevr6", num_runs="3"
+    )
+    assert float(cell["mean"]) == pytest.approx(0.5)
+
+
 def test_other_data_have_a_table(drawn):
     records = read_csv(drawn[0] / "table_other_data.csv")
     cell = find(records, score="fg_ari", dataset="renders")

@@ -7,7 +7,7 @@ import tensorflow as tf
 import slot_attention_tf as sa
 from slot_attention_tf.metrics import average_precision_clevr
 from slot_attention_tf.tasks import find_task
-from slot_attention_tf.tasks.discovery import stripe_score
+from slot_attention_tf.tasks.discovery import stripe_score, territory_score
 from slot_attention_tf.tasks.set_prediction import with_exactly
 from slot_attention_tf.tasks.task import image_noise, predict
 from slot_attention_tf.training.randomness import fixed_randomness, seed_states
@@ -169,6 +169,19 @@ def test_stripes_score_high_and_objects_low():
     assert scores[2] < 0.5
 
 
+def test_territories_score_high_whoever_has_them(rng):
+    tiles = np.add.outer(np.arange(32) // 16, 2 * (np.arange(32) // 16))
+    permuted = np.stack([rng.permutation(4)[tiles] for _ in range(6)])
+    np.testing.assert_allclose(territory_score(permuted), 1.0)
+    objects = np.zeros((6, 32, 32), int)
+    for labels in objects:
+        for label in (1, 2, 3):
+            row, column = rng.integers(24, size=2)
+            labels[row : row + 8, column : column + 8] = label
+    assert territory_score(objects).mean() < 0.25
+    assert np.isnan(territory_score(objects[:1])).all()
+
+
 def test_failed_runs_are_named():
     task = find_task("discovery")
     siblings = [{"mse": mse} for mse in (0.010, 0.012, 0.011)]
@@ -176,6 +189,10 @@ def test_failed_runs_are_named():
     assert "stripes" in signs[0] and "4.5 times the median of 3" in signs[1]
     assert task.signs_of_failure({"mse": 0.022, "stripes": 0.3}, siblings) == []
     assert task.signs_of_failure({"mse": 0.05, "stripes": 0.3}, []) == []
+    scores = {"mse": 0.01, "stripes": 0.3, "territories": 0.19}
+    assert task.signs_of_failure(scores, siblings) == []
+    (sign,) = task.signs_of_failure({**scores, "territories": 0.53}, siblings)
+    assert "index 0.53): slots divide the image by place" in sign
 
 
 def test_scenes_with_exactly_n_objects():
