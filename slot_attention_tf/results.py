@@ -223,8 +223,8 @@ def summarize(rows):
 
     Returns:
         List of dictionaries: `task`, `preset`, `model_name`, `dataset`, `seeds` (list),
-        `seconds` (list), and for each score `(mean, standard deviation)`. Runs on other
-        data or of other length are not averaged.
+        `seconds` (list), `devices` (list), and for each score `(mean, standard
+        deviation)`. Runs on other data or of other length are not averaged.
     """
     groups = {}
     for row in rows:
@@ -240,6 +240,7 @@ def summarize(rows):
             "dataset": dataset,
             "seeds": [_seed(row) for row in group],
             "seconds": [row["seconds"] for row in group],
+            "devices": list(dict.fromkeys(row["device"] for row in group)),
         }
         for score in SCORES[task]:
             values = [row["evaluation"][score] for row in group]
@@ -261,7 +262,7 @@ def table(rows):
         summaries = [each for each in summarize(rows) if each["task"] == task]
         if not summaries:
             continue
-        head = ["dataset", "preset", "model", "seeds", *scores, "minutes a run"]
+        head = ["dataset", "preset", "model", "seeds", *scores, "minutes a run", "on"]
         lines = [head, ["---"] * len(head)]
         for each in summaries:
             minutes = [seconds / 60 for seconds in each["seconds"]]
@@ -279,6 +280,7 @@ def table(rows):
                     ", ".join(each["seeds"]),
                     *spread,
                     _range(minutes),
+                    "; ".join(each["devices"]),
                 ]
             )
         blocks.append("".join(f"| {' | '.join(line)} |\n" for line in lines))
