@@ -1,7 +1,9 @@
-"""Trains any preset on JAX, on one GPU or CPU, without TensorFlow.
+r"""Trains any preset on JAX, on one GPU or CPU, without TensorFlow.
 
-    python examples/train_on_jax.py --preset=tetrominoes --model_dir=runs/tetrominoes_0
-    python examples/train_on_jax.py --preset=clevr_cpu --model=slot_mlp --ema=0.999
+    python examples/train_on_jax.py --preset=tetrominoes_cpu --model_dir=runs/first
+    python examples/train_on_jax.py --preset=clevr_cpu --model=slot_mlp --seed=1
+    python examples/train_on_jax.py --preset=tetrominoes --precision=bfloat16 \
+        --dataset=tetrominoes/synthetic --num_train_steps=45000
 
 Scenes are generated, those that `slot_attention_tf.data.prepare` generates, and lie in
 the memory of the device, where a hundred steps run as one compiled loop. Every setting
@@ -250,11 +252,19 @@ class Run:
             for variable, value in zip(group, values, strict=True):
                 variable.assign(value)
 
-    def restore(self):
+    def stored_step(self):
+        """The step that `restore` would continue from."""
         if not self._file.exists():
+            return 0
+        with np.load(self._file) as stored:
+            return int(stored["step"])
+
+    def restore(self):
+        self.step = self.stored_step()
+        if not self.step:
             return
         with np.load(self._file) as stored:
-            self.step, self.seconds = int(stored["step"]), float(stored["seconds"])
+            self.seconds = float(stored["seconds"])
             flat = iter(range(sum(map(len, self.variables()))))
             self.set([[stored[str(next(flat))] for _ in g] for g in self.variables()])
 
@@ -337,16 +347,18 @@ def choose(model, preset):
 
 def read_flags():
     """The options, the `ModelEntry`, and the preset with what flags replace of it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    about = __doc__.splitlines()[0]
+    parser = argparse.ArgumentParser(description=about, allow_abbrev=False)
     parser.add_argument("--model", default="slot_attention")
-    parser.add_argument("--preset", default="tetrominoes")
+    parser.add_argument("--preset", default="tetrominoes_cpu")
     parser.add_argument("--model_dir", default="runs/jax", help="folder of the run")
     parser.add_argument("--scenes", default="runs/scenes", help="folder of the scenes")
     parser.add_argument("--num_scenes", type=int, help="training scenes to draw")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     parser.add_argument("--eval_interval", type=int, default=1_000)
-    options, _ = parser.parse_known_args([f for f in sys.argv[1:] if f != "--help"])
+    others = [flag for flag in sys.argv[1:] if flag not in ("-h", "--help")]
+    options, _ = parser.parse_known_args(others)
     entry = choose(options.model, options.preset)
     preset = entry.presets[options.preset]
 
@@ -390,6 +402,11 @@ def main():
         held_out, kept = slice(512), slice(512, None)
     watched = {name: values[held_out] for name, values in data.items()}
     data = {name: values[kept] for name, values in data.items()}
+    if not (len(watched["image"]) and len(data["image"])):
+        sys.exit(
+            "ValueError: Too few scenes: discovery holds the last 2 % out, set "
+            f"prediction the first 512. Received: --num_scenes={arguments.num_scenes}"
+        )
 
     directory = RunDirectory(arguments.model_dir)
     run = Run(entry, preset, arguments.seed, directory)
@@ -423,8 +440,9 @@ def main():
         "seed": arguments.seed,
         "started": started.isoformat("T", "seconds"),
     }
+    # Another run in this folder is an error before anything is read of it.
+    directory.open_run(config, finished=run.stored_step() >= preset.num_train_steps)
     run.restore()
-    directory.open_run(config, finished=run.step >= preset.num_train_steps)
     train = make_train(run.model, run.optimizer, preset, data)
     evaluate = make_evaluate(run.model, preset, watched)
     run.train(train, evaluate, len(data["image"]), arguments.eval_interval)

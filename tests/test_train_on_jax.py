@@ -136,6 +136,7 @@ def test_sets_and_errors(run_python, tmp_path):
         ("--preset=clevr6", "What can be drawn here are tetrominoes/synthetic"),
         ("--preset=nothing", "The presets of --model=slot_attention are"),
         ("--slot_size=0", "`slot_size` must be at least 1. Received: slot_size=0"),
+        ("--num_scenes=20", "Too few scenes: .* Received: --num_scenes=20"),
     ):
         with pytest.raises(AssertionError, match=words):
             run(tmp_path, run_python, flag)

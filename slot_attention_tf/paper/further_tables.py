@@ -32,8 +32,9 @@ def cost_table(runs, size):
                 )
     sentence = (
         "Seconds are those of training with its own evaluations, the mean over the "
-        "runs on a device; a step's milliseconds are seconds divided by steps. The "
-        "paper trains about 24 hours on 8 V100 for 500,000 steps of CLEVR6. "
+        "runs on a device; a step's milliseconds are seconds divided by steps. Both "
+        "are larger than need be where runs shared their machine. The paper trains "
+        "about 24 hours on 8 V100 for 500,000 steps of CLEVR6. "
         f"{describe_sources(used)}"
     )
     return Table("table_cost", "Cost", sentence.strip(), header, lines, records)

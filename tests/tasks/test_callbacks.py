@@ -56,7 +56,7 @@ def test_callbacks_of_a_run_see_its_scores_and_may_end_it(train, tmp_path):
 def test_a_run_is_judged_by_its_averaged_weights(
     train, run_script, discovery_data, tmp_path
 ):
-    raw = train(model_dir=str(tmp_path / "raw"))
+    raw = train(model_dir=str(tmp_path / "raw"), ema=None)
     row = train(ema=0.9)
     assert row["mse"] != raw["mse"]
     run = load_run(tmp_path / "run", find_task)
@@ -68,7 +68,7 @@ def test_a_run_is_judged_by_its_averaged_weights(
     trained, again = run.directory.read_evaluations()
     assert again["mse"] == trained["mse"] and again["fg_ari"] == trained["fg_ari"]
     with pytest.raises(ValueError, match=r"ema: 0.9 -> None"):
-        train()
+        train(ema=None)
     with pytest.raises(ValueError, match="lacks variables of this run"):
         train(model_dir=str(tmp_path / "raw"), ema=0.9)
 
