@@ -38,9 +38,9 @@ from slot_attention_tf.data.generators import (
 from slot_attention_tf.metrics.average_precision import PAPER_THRESHOLDS, threshold_name
 from slot_attention_tf.models.registry import find_model, model_names
 from slot_attention_tf.settings import parse, replace
+from slot_attention_tf.training.optimizer import make_optimizer
 from slot_attention_tf.training.options import RunOptions
 from slot_attention_tf.training.run_directory import RunDirectory
-from slot_attention_tf.training.schedule import WarmupExponentialDecay
 
 _CLEVR = {"resolution": (128, 128), "min_objects": 3, "max_objects": 10, "crop": None}
 _LAPTOP = {"resolution": (64, 64)}
@@ -221,17 +221,7 @@ class Run:
         keras.utils.set_random_seed(seed)
         self.directory, self.preset, self.seed = directory, preset, seed
         self.model = entry.model_class(**preset.model_arguments(), seed=seed)
-        schedule = WarmupExponentialDecay(
-            preset.learning_rate,
-            preset.warmup_steps,
-            preset.decay_rate,
-            preset.decay_steps,
-        )
-        self.optimizer = preset.make_optimizer(schedule)
-        if preset.ema is not None:
-            average = {"use_ema": True, "ema_momentum": preset.ema}
-            settings = {**self.optimizer.get_config(), **average}
-            self.optimizer = type(self.optimizer).from_config(settings)
+        self.optimizer = make_optimizer(preset)
         self.optimizer.build(self.model.trainable_variables)
         self.step, self.seconds = 0, 0.0
         self._file = directory.path / "state.npz"

@@ -41,6 +41,7 @@ script = runpy.run_path({script!r})
 import jax, keras, numpy as np
 from slot_attention_tf.models.registry import find_model
 from slot_attention_tf.settings import replace
+from slot_attention_tf.training.schedule import WarmupExponentialDecay
 entry = find_model("discovery", "slot_attention")
 preset = replace(
     entry.presets["tetrominoes_cpu"], batch_size=4, clip_norm=0.05, warmup_steps=1
@@ -57,7 +58,7 @@ for form in ("loop", "fit"):
         state, losses = train(run.get(), rows)
         run.set(state)
     else:
-        schedule = script["WarmupExponentialDecay"](
+        schedule = WarmupExponentialDecay(
             preset.learning_rate, 1, preset.decay_rate, preset.decay_steps
         )
         adam = keras.optimizers.Adam(schedule, epsilon=1e-8, global_clipnorm=0.05)

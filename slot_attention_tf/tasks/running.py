@@ -16,9 +16,9 @@ from slot_attention_tf.tasks.set_prediction import with_exactly
 from slot_attention_tf.tasks.task import Task
 from slot_attention_tf.training.devices import has_workers, is_chief, prepare_process
 from slot_attention_tf.training.loop import LoopSettings, NonFiniteLossError, Trainer
+from slot_attention_tf.training.optimizer import make_optimizer
 from slot_attention_tf.training.options import RunOptions
 from slot_attention_tf.training.run_directory import RunDirectory
-from slot_attention_tf.training.schedule import WarmupExponentialDecay
 from slot_attention_tf.visualization import figure_to_image
 
 _NUM_PICTURES = 8
@@ -190,10 +190,7 @@ def resolve(task, entry, preset_name, given):
 
 def make_trainer(preset, options, model, run, strategy):
     """Builds the `Trainer` of a run; call it in the strategy's scope."""
-    schedule = WarmupExponentialDecay(
-        preset.learning_rate, preset.warmup_steps, preset.decay_rate, preset.decay_steps
-    )
-    optimizer = _with_average(preset.make_optimizer(schedule), preset.ema)
+    optimizer = make_optimizer(preset)
     if keras.config.dtype_policy().compute_dtype == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     settings = LoopSettings(
@@ -206,19 +203,6 @@ def make_trainer(preset, options, model, run, strategy):
         jit_compile=options.jit_compile,
     )
     return Trainer(model, optimizer, settings, run, strategy)
-
-
-def _with_average(optimizer, momentum):
-    """The same optimizer, keeping a moving average of the weights it trains."""
-    if momentum is None:
-        return optimizer
-    if not 0 < momentum < 1:
-        raise ValueError(
-            "`ema` must lie between 0 and 1, or be None for no average. "
-            f"Received: ema={momentum}"
-        )
-    averaging = {"use_ema": True, "ema_momentum": momentum}
-    return type(optimizer).from_config({**optimizer.get_config(), **averaging})
 
 
 def evaluate(
