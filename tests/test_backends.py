@@ -84,6 +84,22 @@ assert not [name for name in sys.modules if name.startswith("tensorflow")]
     assert (tmp_path / "model.keras").exists()
 
 
+@pytest.mark.slow
+def test_step_time_runs_without_tensorflow(run_python):
+    pytest.importorskip("jax")
+    folder = str(ROOT / "benchmarks")
+    arguments = ["step_time.py", "--presets", "clevr_cpu", "--batch_size=1"]
+    code = f"""
+import runpy
+sys.path.insert(0, {folder!r})
+sys.argv = {[*arguments, "--steps=1"]!r}
+runpy.run_path({folder!r} + "/step_time.py", run_name="__main__")
+assert not [name for name in sys.modules if name.startswith("tensorflow")]
+"""
+    output = run_python(WITHOUT_TENSORFLOW + code, KERAS_BACKEND="jax")
+    assert output.startswith("jax, ") and "plain graph" in output
+
+
 def test_the_layer_runs_without_tensorflow(run_python):
     pytest.importorskip("jax")
     output = run_python(
