@@ -35,12 +35,14 @@ from slot_attention_tf.data.generators import (
     scenes,
     tetrominoes,
 )
+from slot_attention_tf.failures import NonFiniteLossError
 from slot_attention_tf.metrics.average_precision import PAPER_THRESHOLDS, threshold_name
 from slot_attention_tf.models.registry import find_model, model_names
 from slot_attention_tf.settings import parse, replace
 from slot_attention_tf.training.optimizer import make_optimizer
 from slot_attention_tf.training.options import RunOptions
 from slot_attention_tf.training.run_directory import RunDirectory
+from slot_attention_tf.training.starts import choose_start, seeds_of_starts
 
 _CLEVR = {"resolution": (128, 128), "min_objects": 3, "max_objects": 10, "crop": None}
 _LAPTOP = {"resolution": (64, 64)}
@@ -277,7 +279,11 @@ class Run:
         return scores
 
     def train(self, train, evaluate, num_scenes, eval_interval):
-        """Trains to the end; rows go to `metrics.jsonl`."""
+        """Trains to the end; rows go to `metrics.jsonl`.
+
+        Returns:
+            The mean loss of the last steps.
+        """
         preset, total = self.preset, self.preset.num_train_steps
         size = preset.batch_size
         self.directory.truncate_metrics(self.step)
@@ -290,7 +296,8 @@ class Run:
             loss = float(jnp.mean(losses))
             self.step += steps
             if not np.isfinite(loss):
-                sys.exit(f"The loss is {loss} at step {self.step}: {self.directory}")
+                text = f"The loss is {loss} at step {self.step}: {self.directory}"
+                raise NonFiniteLossError(text)
             seconds = time.monotonic() - begin
             rate = steps * size / (seconds - self.seconds)
             self.seconds = seconds
@@ -309,6 +316,8 @@ class Run:
                     flush=True,
                 )
                 begin = time.monotonic() - seconds  # Scores are not training.
+        losses = [r["loss"] for r in self.directory.read_metrics() if "loss" in r]
+        return losses[-1]
 
 
 def batches_of(num_scenes, batch_size, seed, start, steps):
@@ -379,6 +388,10 @@ def read_flags():
 
 def main():
     arguments, entry, preset = read_flags()
+    try:
+        seeds = seeds_of_starts(preset, arguments.seed)
+    except ValueError as error:
+        sys.exit(f"ValueError: {error}")
     if arguments.precision != "float32":
         keras.config.set_dtype_policy(f"mixed_{arguments.precision}")
 
@@ -398,8 +411,40 @@ def main():
             f"prediction the first 512. Received: --num_scenes={arguments.num_scenes}"
         )
 
+    def train(directory, preset, seed, more):
+        run = Run(entry, preset, seed, directory)
+        config = describe(run, arguments, entry)
+        # Another run in this folder is an error before anything is read of it.
+        finished = run.stored_step() >= preset.num_train_steps
+        directory.open_run({**config, **more}, finished)
+        run.restore()
+        starts = more.get("starts")
+        if starts and run.step == preset.warmup_steps:
+            run.seconds = sum(each["seconds"] for each in starts)
+        loss = run.train(
+            make_train(run.model, run.optimizer, preset, data),
+            make_evaluate(run.model, preset, watched),
+            len(data["image"]),
+            arguments.eval_interval,
+        )
+        return {"loss": loss, "seconds": run.seconds}
+
+    def warm_up(directory, seed):
+        steps = preset.warmup_steps
+        try:
+            return train(directory, replace(preset, num_train_steps=steps), seed, {})
+        except NonFiniteLossError as error:
+            print(error, flush=True)
+            return {"loss": None, "seconds": 0.0}
+
     directory = RunDirectory(arguments.model_dir)
-    run = Run(entry, preset, arguments.seed, directory)
+    starts = choose_start(directory, seeds, warm_up)
+    seed = starts[0]["seed"] if starts else arguments.seed
+    train(directory, preset, seed, {"starts": starts})
+
+
+def describe(run, arguments, entry):
+    """The `config.json` of a run."""
     options = RunOptions(
         model_dir=arguments.model_dir,
         seed=arguments.seed,
@@ -407,11 +452,11 @@ def main():
         eval_interval=arguments.eval_interval,
     )
     started = datetime.datetime.now(datetime.timezone.utc)
-    config = {
+    return {
         "task": entry.task,
         "model_name": entry.name,
         "preset": arguments.preset,
-        "settings": dataclasses.asdict(preset),
+        "settings": dataclasses.asdict(run.preset),
         "options": dataclasses.asdict(options),
         "command": " ".join(
             ["python examples/train_on_jax.py"]
@@ -419,7 +464,7 @@ def main():
         ),
         "model": keras.saving.serialize_keras_object(run.model),
         "parameters": run.model.count_params(),
-        "dataset": full_name(preset.dataset),
+        "dataset": full_name(run.preset.dataset),
         "versions": {
             "slot_attention_tf": sa.__version__,
             "keras": keras.__version__,
@@ -430,13 +475,10 @@ def main():
         "seed": arguments.seed,
         "started": started.isoformat("T", "seconds"),
     }
-    # Another run in this folder is an error before anything is read of it.
-    directory.open_run(config, finished=run.stored_step() >= preset.num_train_steps)
-    run.restore()
-    train = make_train(run.model, run.optimizer, preset, data)
-    evaluate = make_evaluate(run.model, preset, watched)
-    run.train(train, evaluate, len(data["image"]), arguments.eval_interval)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except NonFiniteLossError as error:
+        sys.exit(str(error))

@@ -15,6 +15,10 @@ MAX_ERROR_RATIO = 3.0
 MIN_SIBLINGS = 2  # One alone may be the odd one.
 
 
+class NonFiniteLossError(RuntimeError):
+    """Training met a loss or a weight that is NaN or infinite."""
+
+
 def signs_of_failed_discovery(scores, sibling_scores):
     """Looks for masks that follow the place in the image, not what it shows.
 

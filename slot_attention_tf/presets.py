@@ -40,6 +40,11 @@ class Preset:
     num_train_steps: int = setting("Training steps in all.")
     learning_rate: float = setting("Learning rate before decay.", 4e-4)
     warmup_steps: int = setting("Steps of linear warm-up; 0 means none.", minimum=0)
+    num_starts: int = setting(
+        "Starts with other seeds; the one with the lowest loss after the warm-up goes "
+        "on.",
+        1,
+    )
     decay_rate: float = setting("Factor of the exponential decay.", 0.5)
     decay_steps: int = setting("Steps that decay by that factor.")
     clip_norm: float | None = setting("Global norm to clip gradients to.", None)

@@ -6,12 +6,13 @@
     python -m slot_attention_tf.results ship runs/discovery_0
 
 `add` copies what a finished run says of itself into `results/`: a row with its scores
-(`<task>/<preset>/<model>_<seed>.json`) and beside it its curve (`.jsonl`) and, of one
-seed, what pictures show of it (`.npz`). `table` prints a line for each model and
-preset, over all seeds. `readme` writes that table between the marks in README.md; with
-`--check` it only says whether they differ. Nothing in `results/` is typed by hand.
-`ship` adds a run and puts its weights, with a card that says where they come from, into
-the package, where `from_preset` finds them.
+(`<task>/<preset>/<model>_<seed>.json`, or `<model>_<seed>_of_3.json` for the best of
+three starts) and beside it its curve (`.jsonl`) and, of one seed, what pictures show of
+it (`.npz`). `table` prints a line for each model and preset, over all seeds. `readme`
+writes that table between the marks in README.md; with `--check` it only says whether
+they differ. Nothing in `results/` is typed by hand. `ship` adds a run and puts its
+weights, with a card that says where they come from, into the package, where
+`from_preset` finds them.
 """
 
 import argparse
@@ -81,6 +82,7 @@ def add_run(model_dir, folder=FOLDER):
         **{key: config[key] for key in kept},
         "changes": config.get("changes", []),
         "attempts": config.get("attempts", []),
+        "starts": config.get("starts", []),
         "device": config["device"],
         "precision": config["options"]["precision"],
         "seconds": round(max(row.get("seconds", 0) for row in run.read_metrics())),
@@ -90,7 +92,7 @@ def add_run(model_dir, folder=FOLDER):
         "sweeps": run.read_sweeps(),
         "weights_sha256": _sha256(run.model_file),
     }
-    name = f"{row['model_name']}_{row['seed']}"
+    name = run_name(row["model_name"], row["seed"], len(row["starts"]) or 1)
     path = pathlib.Path(folder) / row["task"] / row["preset"] / f"{name}.json"
     if path.exists():
         other = json.loads(path.read_text("utf-8"))["weights_sha256"]
@@ -106,6 +108,12 @@ def add_run(model_dir, folder=FOLDER):
     if run.examples.exists() and not _others_with_examples(path, row):
         shutil.copy(run.examples, path.with_suffix(".npz"))
     return path
+
+
+def run_name(model_name, seed, num_starts):
+    """The name of the files of a run beside those of other runs of its preset."""
+    name = f"{model_name}_{seed}"
+    return name if num_starts == 1 else f"{name}_of_{num_starts}"
 
 
 def _others_with_examples(path, row):
@@ -210,9 +218,13 @@ def _read_row(file):
     return row
 
 
-def data_and_length(row):
-    """What runs of a model and preset must share to be averaged."""
-    return row["dataset"], row["evaluation"].get("step")
+def conditions(row):
+    """What runs of a model and preset must share to be averaged.
+
+    Returns:
+        Tuple of the dataset, the steps, and how many starts the run chose from.
+    """
+    return row["dataset"], row["evaluation"].get("step"), len(row.get("starts") or [0])
 
 
 def summarize(rows):
@@ -224,15 +236,15 @@ def summarize(rows):
     Returns:
         List of dictionaries: `task`, `preset`, `model_name`, `dataset`, `seeds` (list),
         `seconds` (list), `devices` (list), and for each score `(mean, standard
-        deviation)`. Runs on other data or of other length are not averaged.
+        deviation)`. Runs that differ in their `conditions` are not averaged.
     """
     groups = {}
     for row in rows:
-        key = (row["task"], row["preset"], row["model_name"], *data_and_length(row))
+        key = (row["task"], row["preset"], row["model_name"], *conditions(row))
         groups.setdefault(key, []).append(row)
     summaries = []
     ordered = sorted(groups.items(), key=lambda item: str(item[0]))
-    for (task, preset, model_name, dataset, _), group in ordered:
+    for (task, preset, model_name, dataset, *_), group in ordered:
         summary = {
             "task": task,
             "preset": preset,
@@ -250,9 +262,11 @@ def summarize(rows):
 
 
 def _seed(row):
-    """The seed of a run, and how many of its starts failed."""
-    failures = len(row.get("attempts", []))
-    return f"{row['seed']}{f' (restarted {failures}x)' if failures else ''}"
+    """The seed of a run, how many starts it chose from, and how many failed."""
+    failures, starts = len(row.get("attempts", [])), len(row.get("starts", []))
+    notes = [f"best of {starts} starts"] if starts else []
+    notes += [f"restarted {failures}x"] if failures else []
+    return str(row["seed"]) + (f" ({', '.join(notes)})" if notes else "")
 
 
 def table(rows):

@@ -124,6 +124,24 @@ def test_a_run_continues_and_is_scored_with_tensorflow(
         np.testing.assert_allclose(scores[0][name], scores[1][name], atol=1e-4)
 
 
+def test_the_best_of_two_starts_goes_on(run_python, tmp_path):
+    pytest.importorskip("jax")
+    settings = {"num_train_steps": 4, "warmup_steps": 2, "num_starts": 2}
+    flags = [*flags_of(tiny.DISCOVERY, **settings), f"--model_dir={tmp_path / 'run'}"]
+    output = run(tmp_path, run_python, *flags)
+    assert "Start 2 of 2, with seed 1000." in output and "4/4" in output
+    directory = RunDirectory(tmp_path / "run")
+    starts = directory.read_config()["starts"]
+    assert {each["seed"] for each in starts} == {0, 1000}
+    assert starts[0]["loss"] < starts[1]["loss"]
+    # The curve goes on from the best one, and its time is that of both.
+    rows = [row for row in directory.read_metrics() if "loss" in row]
+    assert [row["step"] for row in rows] == [2, 4]
+    assert rows[0]["loss"] == starts[0]["loss"]
+    assert rows[1]["seconds"] > 0.9 * sum(each["seconds"] for each in starts)
+    assert "Start 1" not in run(tmp_path, run_python, *flags)
+
+
 def test_sets_and_errors(run_python, tmp_path):
     pytest.importorskip("jax")
     folder = tmp_path / "sets"
@@ -137,7 +155,8 @@ def test_sets_and_errors(run_python, tmp_path):
         ("--preset=clevr6", "What can be drawn here are tetrominoes/synthetic"),
         ("--preset=nothing", "The presets of --model=slot_attention are"),
         ("--slot_size=0", "`slot_size` must be at least 1. Received: slot_size=0"),
+        ("--num_starts=2 --warmup_steps=0", "Starts are compared after the warm-up"),
         ("--num_scenes=20", "Too few scenes: .* Received: --num_scenes=20"),
     ):
         with pytest.raises(AssertionError, match=words):
-            run(tmp_path, run_python, flag)
+            run(tmp_path, run_python, *flag.split())

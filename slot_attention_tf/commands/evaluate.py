@@ -113,7 +113,7 @@ def _evaluate(task_name=None):
 
 def _score(run, dataset, label="", num_objects=None, **call_options):
     """Prints, and records, the scores with other sizes than the flags say."""
-    from slot_attention_tf.tasks.running import evaluate
+    from slot_attention_tf.tasks.evaluation import evaluate
     from slot_attention_tf.training.options import RunOptions
 
     evaluate(

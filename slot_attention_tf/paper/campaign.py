@@ -20,8 +20,10 @@ import sys
 from slot_attention_tf import results
 from slot_attention_tf.environment import prepare_environment
 from slot_attention_tf.paper.experiments import EXPERIMENTS, SIZES
+from slot_attention_tf.settings import replace
 from slot_attention_tf.training.devices import PRECISIONS
 from slot_attention_tf.training.run_directory import RunDirectory
+from slot_attention_tf.training.starts import seeds_of_starts
 
 _ITERATIONS = "1,2,3,4,5,6,7"
 # Scenes of up to ten objects for models that were trained on six (Figure 2).
@@ -40,6 +42,11 @@ class Job:
     model: str
     seed: int
     dataset: str
+    num_starts: int = 1
+
+    @property
+    def name(self):
+        return results.run_name(self.model, self.seed, self.num_starts)
 
     def __str__(self):
         return f"{self.preset}, {self.model}, seed {self.seed}"
@@ -70,11 +77,10 @@ class Campaign:
     def model_dir(self, job):
         # Runs that differ in their seed only stand side by side: each is compared
         # with the others.
-        return self.runs / job.preset / f"{job.model}_{job.seed}"
+        return self.runs / job.preset / job.name
 
     def is_done(self, job):
-        name = f"{job.model}_{job.seed}.json"
-        return (self.results / job.task / job.preset / name).exists()
+        return (self.results / job.task / job.preset / f"{job.name}.json").exists()
 
     def prepare(self, jobs):
         """Generates, or downloads, the data of runs, each dataset once."""
@@ -120,7 +126,7 @@ class Campaign:
         subprocess.run(command, check=True, env={**os.environ, **(environment or {})})
 
 
-def plan(size, seeds, models=None, experiments=None):
+def plan(size, seeds, models=None, experiments=None, num_train_steps=None):
     """All runs of the paper, the first seed of each before the second of any.
 
     Args:
@@ -128,12 +134,14 @@ def plan(size, seeds, models=None, experiments=None):
         seeds: Integer, how many seeds.
         models: Optional list of the names of models to leave it at.
         experiments: Optional list of the names of experiments to leave it at.
+        num_train_steps: Steps of every run, or None for those of its preset.
 
     Returns:
         List of `Job`.
     """
     from slot_attention_tf.models import find_model
 
+    steps = {} if num_train_steps is None else {"num_train_steps": num_train_steps}
     jobs = []
     chosen = [
         each for each in EXPERIMENTS if not experiments or each.name in experiments
@@ -143,8 +151,11 @@ def plan(size, seeds, models=None, experiments=None):
             name = experiment.presets[size]
             for model in experiment.models:
                 preset = find_model(experiment.task, model).presets.get(name)
-                if preset is not None and (not models or model in models):
-                    jobs.append(Job(experiment.task, name, model, seed, preset.dataset))
+                if preset is None or (models and model not in models):
+                    continue
+                starts = len(seeds_of_starts(replace(preset, **steps), seed))
+                run = (experiment.task, name, model, seed, preset.dataset, starts)
+                jobs.append(Job(*run))
     return jobs
 
 
@@ -242,7 +253,8 @@ def main(arguments=None):
         options.num_train_steps,
         options.precision,
     )
-    jobs = plan(options.size, options.seeds, options.models, options.experiments)
+    chosen = (options.models, options.experiments, options.num_train_steps)
+    jobs = plan(options.size, options.seeds, *chosen)
     if options.list:
         for job in jobs:
             print(f"{'done' if campaign.is_done(job) else 'missing':8} {job}")

@@ -56,6 +56,11 @@ class Group:
         return [run.seed for run in self.runs]
 
     @property
+    def num_starts(self):
+        """How many starts each run chose from."""
+        return len(self.runs[0].row.get("starts") or [0])
+
+    @property
     def num_restarts(self):
         return sum(len(run.row.get("attempts") or []) for run in self.runs)
 
@@ -95,7 +100,8 @@ def read_runs(folder):
 def find_groups(runs, experiment, model, size):
     """The runs of a model in an experiment.
 
-    Runs on other data or of other length are groups of their own, not averaged.
+    Runs on other data, of other length or of another number of starts are groups of
+    their own, not averaged.
 
     Args:
         runs: List of `Run`.
@@ -111,7 +117,7 @@ def find_groups(runs, experiment, model, size):
     for run in runs:
         row = run.row
         if (row["task"], row["preset"], row["model_name"]) == identity:
-            groups.setdefault(results.data_and_length(row), []).append(run)
+            groups.setdefault(results.conditions(row), []).append(run)
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), str(item[0])))
     return [
         Group(experiment, model, tuple(sorted(found, key=lambda run: run.seed)))

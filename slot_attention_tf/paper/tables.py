@@ -118,6 +118,8 @@ def _cell(experiment, model, groups, score):
         lines.append(("value", format_spread(values, digits)))
         seeds = ", ".join(map(str, group.seeds))
         note = f"{'seed' if len(group.seeds) == 1 else 'seeds'} {seeds}"
+        if group.num_starts > 1:
+            note += f", best of {group.num_starts} starts"
         if group.num_restarts:
             note += f", restarted {group.num_restarts}x"
         lines.append(("note", note))

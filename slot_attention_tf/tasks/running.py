@@ -2,28 +2,27 @@
 
 import dataclasses
 import functools
-import time
 
 import keras
 import tensorflow as tf
 
+from slot_attention_tf.failures import NonFiniteLossError
 from slot_attention_tf.models import find_model
 from slot_attention_tf.models.registry import ModelEntry
 from slot_attention_tf.presets import Preset
 from slot_attention_tf.settings import replace
-from slot_attention_tf.tasks.runs import run_config, sibling_scores
-from slot_attention_tf.tasks.set_prediction import with_exactly
+from slot_attention_tf.tasks.evaluation import evaluate, held_out_loss
+from slot_attention_tf.tasks.runs import run_config
 from slot_attention_tf.tasks.task import Task
 from slot_attention_tf.training.devices import has_workers, is_chief, prepare_process
-from slot_attention_tf.training.loop import LoopSettings, NonFiniteLossError, Trainer
+from slot_attention_tf.training.loop import LoopSettings, Trainer
 from slot_attention_tf.training.optimizer import make_optimizer
 from slot_attention_tf.training.options import RunOptions
 from slot_attention_tf.training.run_directory import RunDirectory
+from slot_attention_tf.training.starts import choose_start, seeds_of_starts
 from slot_attention_tf.visualization import figure_to_image
 
 _NUM_PICTURES = 8
-# The seeds of the starts of a run (`--restarts`): no other run of a series has them.
-_SEEDS_APART = 1_000
 # The share of a run after which masks that follow the place count as a failure.
 _PATIENCE = 0.3
 
@@ -48,8 +47,8 @@ class _Plan:
     watched: tf.data.Dataset
     first: dict  # The first batch of `watched`.
 
-    def seed_after(self, failures):
-        return self.options.seed + _SEEDS_APART * len(failures)
+    def seeds_after(self, failures):
+        return seeds_of_starts(self.preset, self.options.seed, len(failures))
 
 
 def run_task(task, model_name, preset_name, given, callbacks=None):
@@ -58,11 +57,13 @@ def run_task(task, model_name, preset_name, given, callbacks=None):
     preset_name = preset_name or task.default_preset
     preset, options = resolve(task, entry, preset_name, given)
     task.check(preset)
+    seeds = seeds_of_starts(preset, options.seed)
     strategy = prepare_process(options)  # Before anything else runs on TensorFlow.
-    if options.restarts and has_workers(strategy):
+    if has_workers(strategy) and (options.restarts or len(seeds) > 1):
         raise ValueError(
-            "Several machines cannot restart a run together: leave out --restarts. "
-            f"Received: restarts={options.restarts}"
+            "Several machines cannot try several starts of a run together: give "
+            "--num_starts=1, and leave out --restarts. Received: "
+            f"num_starts={preset.num_starts}, restarts={options.restarts}"
         )
     watched = task.open_dataset(preset, task.watched_split, options.data_dir)
     watched = watched.take(-(-task.num_watched_scenes // preset.batch_size))
@@ -93,7 +94,8 @@ def _start_until_it_works(plan):
         except (FailedStartError, NonFiniteLossError) as error:
             if len(failures) >= plan.options.restarts:
                 raise
-            seed = plan.seed_after(failures)
+            starts = (plan.run.read_config() or {}).get("starts")
+            seed = starts[0]["seed"] if starts else plan.seeds_after(failures)[0]
             plan.run.set_aside({"seed": seed, "reason": str(error)})
             plan.run.publish()
             print(
@@ -105,21 +107,15 @@ def _start_until_it_works(plan):
 
 def _start(plan, failures):
     """Begins, or continues, the start of a run that follows these failures."""
-    seed = plan.seed_after(failures)
-    keras.utils.set_random_seed(seed)
-    with plan.strategy.scope():
-        arguments = plan.preset.model_arguments()
-        model = plan.entry.model_class(**arguments, seed=seed)
-        trainer = make_trainer(
-            plan.preset, plan.options, model, plan.run, plan.strategy
-        )
-    model.check_training(plan.first["image"])
-    # Before anything is written: another architecture than the run's is an error.
-    step = trainer.restore()
-    identity = (plan.task, plan.entry, plan.preset_name, plan.preset, plan.options)
-    config = run_config(*identity, model, plan.given)
-    finished = step >= plan.preset.num_train_steps
-    plan.run.open_run({**config, "attempts": failures}, finished)
+    seeds = plan.seeds_after(failures)
+    starts = choose_start(plan.run, seeds, functools.partial(_warm_up, plan))
+    if starts is None:
+        return None
+    seed = starts[0]["seed"] if starts else seeds[0]
+    more = {"starts": starts, "attempts": failures}
+    trainer = _open(plan, plan.run, plan.preset, seed, more)
+    if starts and int(trainer.step.numpy()) == plan.preset.warmup_steps:
+        trainer.seconds.assign(sum(each["seconds"] for each in starts))
     plan.run.publish()  # A bucket that cannot be written is an error before training.
     may_fail = len(failures) < plan.options.restarts
     return _train_and_evaluate(
@@ -128,6 +124,37 @@ def _start(plan, failures):
         functools.partial(_training_batches, plan, seed),
         functools.partial(_on_evaluation, plan, trainer, may_fail),
     )
+
+
+def _open(plan, run, preset, seed, more):
+    """Builds model and `Trainer` and restores what is in the folder of the run."""
+    keras.utils.set_random_seed(seed)
+    with plan.strategy.scope():
+        model = plan.entry.model_class(**preset.model_arguments(), seed=seed)
+        trainer = make_trainer(preset, plan.options, model, run, plan.strategy)
+    model.check_training(plan.first["image"])
+    # Before anything is written: another architecture than the run's is an error.
+    step = trainer.restore()
+    identity = (plan.task, plan.entry, plan.preset_name, preset, plan.options)
+    config = run_config(*identity, model, plan.given)
+    run.open_run({**config, **more}, finished=step >= preset.num_train_steps)
+    return trainer
+
+
+def _warm_up(plan, run, seed):
+    """Trains a start to the end of the warm-up; see `choose_start`."""
+    preset = replace(plan.preset, num_train_steps=plan.preset.warmup_steps)
+    trainer = _open(plan, run, preset, seed, {})
+    batches = functools.partial(_training_batches, plan, seed)
+    loss = None
+    try:
+        if not trainer.train(batches, on_evaluation=lambda step, progress: None):
+            print("Stopped. The same command continues.")
+            return None
+        loss = held_out_loss(trainer.model, plan.watched)
+    except NonFiniteLossError as error:
+        print(f"It diverged: {error}", flush=True)
+    return {"loss": loss, "seconds": float(trainer.seconds.numpy())}
 
 
 def _train_and_evaluate(plan, trainer, batches, on_evaluation):
@@ -203,73 +230,6 @@ def make_trainer(preset, options, model, run, strategy):
         jit_compile=options.jit_compile,
     )
     return Trainer(model, optimizer, settings, run, strategy)
-
-
-def evaluate(
-    task,
-    run,
-    model,
-    preset,
-    step,
-    options,
-    split=None,
-    dataset=None,
-    num_objects=None,
-    eval_seed=0,
-    record=True,
-    label="",
-    **call_options,
-):
-    """Scores a model on held-out data, prints the scores and keeps the row.
-
-    Args:
-        task: The `Task`.
-        run: The `RunDirectory` that gets the row.
-        model: The model.
-        preset: A `Preset`, which says what data.
-        step: Integer, the step that the model stands at, or None.
-        options: `RunOptions`, which says where the data are.
-        split: String, another split than the task's.
-        dataset: The scenes of that split, if they are open already. Default: as many
-            as the task says.
-        num_objects: Integer, to take only scenes of exactly so many objects.
-        eval_seed: Integer, the seed of the random starts.
-        record: Whether to keep the row.
-        label: String to print before the scores.
-        **call_options: Such as `num_slots`.
-
-    Returns:
-        The row, a dictionary.
-    """
-    split = split or task.test_split
-    if dataset is None:
-        dataset = task.open_dataset(
-            preset, split, options.data_dir, num_scenes=task.num_test_scenes
-        )
-    if num_objects is not None:
-        dataset = with_exactly(dataset, num_objects, preset.batch_size)
-    start = time.monotonic()
-    scores = task.evaluate(model, dataset, eval_seed, **call_options)
-    row = {
-        "step": step,
-        "dataset": preset.dataset,
-        "split": split,
-        "max_num_objects": preset.max_num_objects,
-        "num_objects": num_objects,
-        "seed": eval_seed,
-        "num_slots": call_options.get("num_slots") or model.num_slots,
-        "num_iterations": call_options.get("num_iterations")
-        or getattr(model, "num_iterations", None),
-        **scores,
-        "seconds": round(time.monotonic() - start, 1),
-    }
-    print(f"{label}{task.summary(scores)}", flush=True)
-    if record:
-        run.append_evaluation(row)
-        if row == run.read_final_evaluation():
-            for sign in task.signs_of_failure(scores, sibling_scores(run)):
-                print(f"FAILED RUN? {sign}")
-    return row
 
 
 def _training_batches(plan, seed, start_batch, num_shards, shard_index):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from slot_attention_tf.clevr_properties import is_real
 from slot_attention_tf.data.pipelines import set_prediction_dataset
+from slot_attention_tf.failures import NonFiniteLossError
 from slot_attention_tf.metrics.adjusted_rand_index import adjusted_rand_index
 from slot_attention_tf.metrics.average_precision import (
     PAPER_THRESHOLDS,
@@ -16,7 +17,6 @@ from slot_attention_tf.metrics.average_precision import (
 )
 from slot_attention_tf.metrics.label_maps import attention_to_labels, resize_labels
 from slot_attention_tf.tasks.task import Task, concatenate, predict
-from slot_attention_tf.training.loop import NonFiniteLossError
 from slot_attention_tf.visualization import set_prediction_figure
 
 _NUM_WATCHED = 512  # Held out to watch a run, as in the reference release.

@@ -9,6 +9,7 @@ import time
 import keras
 import tensorflow as tf
 
+from slot_attention_tf.failures import NonFiniteLossError
 from slot_attention_tf.training.callbacks import LoopCallbacks
 from slot_attention_tf.training.checkpoints import (
     averaged_weights,
@@ -24,10 +25,6 @@ from slot_attention_tf.training.signals import StopSignals
 _MAX_CHECKPOINTS = 5
 # What TensorFlow says of an operation that waits for a worker that is gone.
 _ABORTED = "Collective ops is aborted by: "
-
-
-class NonFiniteLossError(RuntimeError):
-    """Training met a loss or a weight that is NaN or infinite."""
 
 
 class SaveError(RuntimeError):

@@ -41,6 +41,7 @@ class RunDirectory:
     | `checkpoints/` | the last five, to continue from |
     | `model.keras` | the trained model |
     | `examples.npz` | what the paper's pictures show of it, for `results/` |
+    | `starts/0/`, ... | the warm-up of each start, if several were tried |
     | `attempts/0/`, ... | all of these of a start that failed, and `failure.json` |
 
     Args:
@@ -116,6 +117,19 @@ class RunDirectory:
                 print(f"Changed in {self}: {change}")
             config["changes"] = [*previous.get("changes", []), *changes]
         self.write_text("config.json", json.dumps(config, indent=2) + "\n")
+
+    def start(self, number):
+        """The folder of a start, which is a run of its own: a `RunDirectory`."""
+        return RunDirectory(self.path / "starts" / str(number), self.writable)
+
+    def adopt(self, number):
+        """Makes this run go on where that start ended; its folder stays."""
+        shutil.copytree(
+            self.start(number).path,
+            self.path,
+            ignore=shutil.ignore_patterns("config.json"),
+            dirs_exist_ok=True,
+        )
 
     def read_attempts(self):
         """Returns what failed before the present start: a list of dictionaries."""

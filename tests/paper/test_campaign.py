@@ -23,6 +23,10 @@ def test_the_plan_has_every_model_of_every_experiment_seed_by_seed():
     assert {job.model for job in plan("cpu", 1, ["dspn"])} == {"dspn"}
     (job,) = plan("cpu", 1, ["monet"], ["tetrominoes"])
     assert str(job) == "tetrominoes_cpu, monet, seed 0"
+    # A run that is the best of several starts has rows of its own; trials have one.
+    chosen = ["slot_attention"], ["clevr6"]
+    assert [job.name for job in plan("cpu", 1, *chosen)] == ["slot_attention_0_of_3"]
+    assert [job.name for job in plan("cpu", 1, *chosen, 20)] == ["slot_attention_0"]
 
 
 def test_rows_that_are_there_are_not_made_again(tmp_path, monkeypatch, capsys):
