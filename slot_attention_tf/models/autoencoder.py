@@ -301,8 +301,8 @@ LAPTOP_TRAINING = {
     "clip_norm": 1.0,
     "ema": 0.999,
 }
-# Of four runs with one start, one to two follow the place in the image; the loss after
-# 500 steps tells them from the others (docs/guides/failures.md).
+# Of four runs with one start two fail; the loss after 500 steps tells them from the
+# others (docs/guides/failures.md).
 _LAPTOP_STARTS = {**LAPTOP_TRAINING, "num_starts": 3}
 
 PRESETS = {
