@@ -116,7 +116,7 @@ def _start(plan, failures):
     trainer = _open(plan, plan.run, plan.preset, seed, more)
     if starts and int(trainer.step.numpy()) == plan.preset.warmup_steps:
         trainer.seconds.assign(sum(each["seconds"] for each in starts))
-    plan.run.publish()  # A bucket that cannot be written is an error before training.
+    plan.run.publish()  # As in `_warm_up`.
     may_fail = len(failures) < plan.options.restarts
     return _train_and_evaluate(
         plan,
@@ -145,6 +145,7 @@ def _warm_up(plan, run, seed):
     """Trains a start to the end of the warm-up; see `choose_start`."""
     preset = replace(plan.preset, num_train_steps=plan.preset.warmup_steps)
     trainer = _open(plan, run, preset, seed, {})
+    plan.run.publish()  # A bucket that cannot be written is an error before training.
     batches = functools.partial(_training_batches, plan, seed)
     loss = None
     try:
