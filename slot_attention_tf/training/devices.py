@@ -12,6 +12,11 @@ _SLURM_VARIABLES = (
     "SLURM_STEP_TASKS_PER_NODE",
 )
 PRECISIONS = ("float32", "bfloat16", "float16", "auto")
+# What a CPU of x86_64 needs for them, one of each pair; without, it emulates them.
+_CPU_UNITS = {
+    "bfloat16": {"avx512_bf16", "amx_bf16"},
+    "float16": {"avx512_fp16", "amx_fp16"},
+}
 
 
 def prepare_process(options):
@@ -32,6 +37,11 @@ def prepare_process(options):
     if precision == "auto":
         precision, reason = choose_precision()
         print(f"Precision {precision}: {reason}.")
+    elif is_emulated(precision):
+        print(
+            f"Precision {precision}: this CPU has no instructions for it and emulates "
+            "them, many times slower than float32. --precision=auto takes the fastest."
+        )
     keras.config.set_dtype_policy(
         "float32" if precision == "float32" else f"mixed_{precision}"
     )
@@ -171,7 +181,21 @@ def choose_precision():
     return "float32", "this CPU has no unit for bfloat16 matrices (AMX)"
 
 
+def is_emulated(precision):
+    """Whether a CPU computes and has no instructions for `"bfloat16"` or `"float16"`.
+
+    `False` for `"float32"`, and where the CPU does not say what it has.
+    """
+    import tensorflow as tf
+
+    needed, found = _CPU_UNITS.get(precision), set(_cpu_flags())
+    if not needed or not found or tf.config.list_physical_devices("GPU"):
+        return False
+    return not tf.config.list_logical_devices("TPU") and not needed & found
+
+
 def _cpu_flags():
+    """The instruction sets of an x86_64 CPU on Linux; elsewhere none are known."""
     try:
         with open("/proc/cpuinfo") as file:
             return next((line for line in file if line.startswith("flags")), "").split()

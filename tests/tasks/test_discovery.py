@@ -7,12 +7,14 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import slot_attention_tf as sa
 from slot_attention_tf.data.prepare import prepare
 from slot_attention_tf.export import export_saved_model
 from slot_attention_tf.tasks import find_task
 from slot_attention_tf.tasks.runs import load_run
+from slot_attention_tf.training import devices
 from slot_attention_tf.training.run_directory import RunDirectory
 from tests.tasks import tiny
 
@@ -210,8 +212,12 @@ def test_slot_mlp_trains_and_is_evaluated_like_slot_attention(
 
 
 @pytest.mark.slow
-def test_flags_are_recorded_with_the_run(train, tmp_path):
+def test_flags_are_recorded_with_the_run(train, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(devices, "_cpu_flags", lambda: ["avx2"])
     assert not train(num_train_steps=1, precision="float16", clip_norm="none")
+    if not tf.config.list_physical_devices("GPU"):
+        said = capsys.readouterr().out
+        assert "Precision float16: this CPU has no instructions for it" in said
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["settings"]["clip_norm"] is None
     assert config["options"]["precision"] == "float16"

@@ -7,10 +7,12 @@ import shlex
 import subprocess
 
 import pytest
+import tensorflow as tf
 import yaml
 
 from slot_attention_tf.models import find_model
 from slot_attention_tf.settings import parse
+from slot_attention_tf.training import devices
 from slot_attention_tf.training.devices import slurm_cluster
 from slot_attention_tf.training.options import RunOptions
 from tests.conftest import ROOT
@@ -39,6 +41,23 @@ def test_outside_of_slurm_the_script_says_how_to_start(run_script, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     message = run_script("train_discovery.py", strategy="slurm")
     assert re.search(r"^ValueError: .*srun.*SLURM_STEP_NUM_TASKS", message)
+
+
+@pytest.mark.parametrize(
+    ("units", "precision", "emulated"),
+    [
+        (["avx2"], "float32", False),
+        (["avx2"], "bfloat16", True),
+        (["avx2", "avx512_bf16"], "bfloat16", False),
+        (["avx2", "avx512_bf16"], "float16", True),
+        (["amx_bf16", "amx_fp16"], "float16", False),
+        ([], "bfloat16", False),  # Not Linux, or not x86_64.
+    ],
+)
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="of CPUs")
+def test_half_precision_without_instructions(units, precision, emulated, monkeypatch):
+    monkeypatch.setattr(devices, "_cpu_flags", lambda: units)
+    assert devices.is_emulated(precision) == emulated
 
 
 def check_flags(given):
