@@ -13,7 +13,11 @@ from slot_attention_tf.paper.experiments import (
 from slot_attention_tf.paper.further_tables import cost_table, other_data_table
 from slot_attention_tf.paper.page import make_page
 from slot_attention_tf.paper.runs import read_runs
-from slot_attention_tf.paper.tables import discovery_table, set_prediction_table
+from slot_attention_tf.paper.tables import (
+    attention_table,
+    discovery_table,
+    set_prediction_table,
+)
 
 _LOOK = {"dpi": 160, "bbox_inches": "tight", "pad_inches": 0.05}
 
@@ -59,6 +63,7 @@ def _all_tables(runs, size):
     for score in ("fg_ari", "ari", "mbo", "mse"):
         yield discovery_table(runs, size, score)
     yield set_prediction_table(runs, size)
+    yield attention_table(runs, size)
     yield cost_table(runs, size)
     yield other_data_table(runs, size)
 

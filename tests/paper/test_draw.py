@@ -113,6 +113,20 @@ def test_average_precision(drawn):
     )
 
 
+def test_the_attention_is_beside_the_paper(drawn):
+    records = read_csv(drawn[0] / "table_attention.csv")
+    cell = find(records, experiment="clevr10")
+    values = np.array(list(handmade.ATTENTION.values()))
+    assert float(cell["mean"]) == pytest.approx(values.mean())
+    assert float(cell["std"]) == pytest.approx(np.abs(values - values.mean()).mean())
+    assert (cell["paper_mean"], cell["paper_std"]) == ("0.78", "0.029")
+    assert find(records, experiment="tetrominoes")["note"] == "not run"
+    # The rows of CLEVR6 were scored without attention.
+    assert find(records, experiment="clevr6", num_runs="2")["mean"] == ""
+    page = (drawn[0] / "index.html").read_text("utf-8")
+    assert "paper 0.780 ± 0.029" in page
+
+
 def test_the_costs(drawn):
     records = read_csv(drawn[0] / "table_cost.csv")
     cost = find(records, experiment="clevr6", model="slot_attention")

@@ -3,7 +3,12 @@
 import pytest
 
 from slot_attention_tf.models import model_names
-from slot_attention_tf.paper.experiments import EXPERIMENTS, MODEL_TITLES, SIZES
+from slot_attention_tf.paper.experiments import (
+    ATTENTION_SCORE,
+    EXPERIMENTS,
+    MODEL_TITLES,
+    SIZES,
+)
 from slot_attention_tf.results import SCORES
 
 
@@ -14,5 +19,5 @@ def test_experiments_name_models_scores_and_sizes(experiment):
     assert set(experiment.presets) == set(SIZES)
     assert set(experiment.reported) <= set(experiment.models)
     for scores in experiment.reported.values():
-        assert set(scores) <= set(SCORES[experiment.task])
+        assert set(scores) <= {*SCORES[experiment.task], ATTENTION_SCORE}
         assert all(0 <= mean <= 1 for mean, _ in scores.values())
