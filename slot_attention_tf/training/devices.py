@@ -12,7 +12,7 @@ _SLURM_VARIABLES = (
     "SLURM_STEP_TASKS_PER_NODE",
 )
 PRECISIONS = ("float32", "bfloat16", "float16", "auto")
-# What a CPU of x86_64 needs for them, one of each pair; without, it emulates them.
+# What a CPU of x86_64 needs for them, one of each pair.
 _CPU_UNITS = {
     "bfloat16": {"avx512_bf16", "amx_bf16"},
     "float16": {"avx512_fp16", "amx_fp16"},
@@ -39,8 +39,8 @@ def prepare_process(options):
         print(f"Precision {precision}: {reason}.")
     elif is_emulated(precision):
         print(
-            f"Precision {precision}: this CPU has no instructions for it and emulates "
-            "them, many times slower than float32. --precision=auto takes the fastest."
+            f"Precision {precision}: this CPU has no instructions for it. A step can "
+            "take many times as long as in float32; --precision=auto takes the fastest."
         )
     keras.config.set_dtype_policy(
         "float32" if precision == "float32" else f"mixed_{precision}"
