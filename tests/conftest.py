@@ -50,7 +50,7 @@ def run_fresh(code, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert process.returncode == 0, process.stderr[-4000:]
     return process.stdout

@@ -43,7 +43,7 @@ def test_it_prints_its_table(command, expected):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert process.returncode == 0, process.stderr
     assert expected in process.stdout

@@ -43,7 +43,7 @@ def with_bucket(tmp_path):
             },
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         assert process.returncode == status, process.stdout + process.stderr[-4000:]
         return process.stdout + process.stderr

@@ -40,7 +40,7 @@ def start(script, options, **environment):
 
 
 def finish(process):
-    output, errors = process.communicate(timeout=300)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors[-4000:]
     return output
 
@@ -198,7 +198,7 @@ def test_killed_and_terminated_runs_end_with_the_same_bits(discovery_data, tmp_p
 def test_without_a_tpu_the_script_says_what_it_needs(discovery_data, tmp_path):
     options = {**tiny.DISCOVERY, "data_dir": discovery_data, "strategy": "tpu"}
     process = start("train_discovery.py", {**options, "model_dir": tmp_path / "run"})
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 1 and "Traceback" not in errors
     assert "needs a TPU on this machine" in errors
     assert not (tmp_path / "run").exists()
