@@ -116,6 +116,18 @@ def test_starts_need_a_warm_up(train, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_bucket_that_cannot_be_written_costs_no_start(train, tmp_path, monkeypatch):
+    def refuse(run):
+        raise OSError("The bucket cannot be written.")
+
+    monkeypatch.setattr(RunDirectory, "publish", refuse)
+    with pytest.raises(OSError, match="cannot be written"):
+        train(num_starts=2)
+    first = RunDirectory(tmp_path / "run" / "starts" / "0")
+    assert first.read_config() and not first.read_metrics()
+
+
+@pytest.mark.slow
 def test_a_short_trial_has_one_start(train, tmp_path, capsys):
     assert not train(num_starts=2, warmup_steps=500)
     assert "Start 1" not in capsys.readouterr().out
