@@ -29,7 +29,11 @@ def test_the_plain_form_computes_the_same(rng):
     ("command", "expected"),
     [
         ("step_time.py --presets tetrominoes --batch_size=1 --steps=1", "plain graph"),
-        ("step_time.py --presets clevr_cpu --dtypes bfloat16 --steps=1", "plain graph"),
+        (
+            "step_time.py --presets clevr_cpu --dtypes bfloat16 "
+            "--batch_size=1 --steps=1",
+            "plain graph",
+        ),
         ("growth.py --steps=1", "K x4"),
         ("efficiency.py --preset=clevr_cpu --batch_size=1 --steps=1", "dspn"),
         ("matching.py --preset=clevr_cpu --batch_size=2 --steps=1", "in the step"),

@@ -139,7 +139,7 @@ def make_batches(shards, selected, decode, batching, dataset_name, folder=None):
     """
     import tensorflow as tf
 
-    spec = tf.data.Dataset.from_tensors("").map(decode).element_spec
+    spec = map_batches(tf.data.Dataset.from_tensors(""), decode).element_spec
     size = sum(s.dtype.size * s.shape.num_elements() for s in spec.values())
 
     def fetch(indices):
@@ -163,7 +163,18 @@ def make_batches(shards, selected, decode, batching, dataset_name, folder=None):
             fetch = _reader(arrays, spec)
             selected = np.arange(number)
     batches = _index_batches(selected, batching)
-    return batches.map(fetch, tf.data.AUTOTUNE, deterministic=True)
+    return map_batches(batches, fetch)
+
+
+def map_batches(batches, function):
+    """`batches.map(function)` in order and in parallel.
+
+    AutoGraph, which rewrites Python's `if` and `for`, is off: it takes seconds.
+    """
+    import tensorflow as tf
+
+    function = tf.autograph.experimental.do_not_convert(function)
+    return batches.map(function, tf.data.AUTOTUNE, deterministic=True)
 
 
 def _count_objects(builder, split, shards):
@@ -209,7 +220,7 @@ def _object_counter(builder):
             f"{builder.info.full_name} has neither of the features 'visibility' and "
             "'objects' to choose scenes by. Received: max_num_objects not None"
         )
-    return tf.function(count)
+    return tf.function(count, autograph=False)
 
 
 def _index_batches(selected, batching):
@@ -221,6 +232,7 @@ def _index_batches(selected, batching):
         first_epoch, skipped = divmod(skipped, len(selected))
         epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
 
+    @tf.autograph.experimental.do_not_convert
     def order(epoch):
         indices = tf.constant(selected)
         if batching.shuffle:
@@ -239,7 +251,7 @@ def _index_batches(selected, batching):
         share = batch[batching.shard_index :: batching.num_shards]
         return tf.ensure_shape(share, [size])
 
-    return batches.map(take_share)
+    return map_batches(batches, take_share)
 
 
 def free_memory():
@@ -260,7 +272,7 @@ def _decode_all(fetch, selected, dataset_name):
     import tensorflow as tf
 
     batches = tf.data.Dataset.from_tensor_slices(selected).batch(_READ_AHEAD)
-    batches = batches.map(fetch, tf.data.AUTOTUNE, deterministic=True)
+    batches = map_batches(batches, fetch)
     start = 0
     try:
         for batch in batches.as_numpy_iterator():

@@ -133,7 +133,7 @@ def discovery_dataset(
     batches = batching.make_batches(
         shards, selected, decode, settings, builder.info.full_name, folder
     )
-    batches = batches.map(finish, tf.data.AUTOTUNE, deterministic=True)
+    batches = batching.map_batches(batches, finish)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -239,7 +239,7 @@ def set_prediction_dataset(
     batches = batching.make_batches(
         shards, selected, decode, settings, builder.info.full_name, folder
     )
-    batches = batches.map(finish, tf.data.AUTOTUNE, deterministic=True)
+    batches = batching.map_batches(batches, finish)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 

@@ -98,7 +98,7 @@ def function(call, inputs):
         return call(**dict(zip(names, given, strict=True)))
 
     # TensorFlow names the inputs after their specs.
-    return tf.function(traced, input_signature=inputs)
+    return tf.function(traced, input_signature=inputs, autograph=False)
 
 
 def single_precision(outputs):

@@ -144,7 +144,19 @@ class BaseModel(keras.Model):
                 "Received: sample_weight, but y=None"
             )
         self._check_range(x)
+        self._build_optimizer()
         return super().fit(x, y, sample_weight=sample_weight, **kwargs)
+
+    def _build_optimizer(self):
+        """Makes the optimizer's variables before TensorFlow traces a step.
+
+        A step that makes variables is traced twice. Other backends, and Keras under a
+        strategy, make them before.
+        """
+        if keras.backend.backend() != "tensorflow" or self._distribute_strategy:
+            return
+        if self.built and self.compiled and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True

@@ -58,13 +58,13 @@ class Discovery(Task):
             )
 
     def evaluate(self, model, dataset, seed=0, **options):
-        parts, labels = [], []
+        parts = []
         for part in predict(model, dataset, seed, _reduce, **options):
-            parts.append(_scores(part))
-            labels.append(part["segmentation"])
-        # Pairs of images, which is no matter of batches.
-        territories = territory_score(np.concatenate(labels))
-        return _means({**concatenate(parts), "territories": territories})
+            masks = part.pop("masks")  # Too large to keep those of all images.
+            parts.append({**part, "stripes": stripe_score(masks)})
+        found = concatenate(parts)
+        territories = territory_score(found["segmentation"])
+        return _means({**_scores(found), "territories": territories})
 
     def summary(self, scores):
         counted = scores["num_images"] - scores["num_left_out"]
@@ -98,8 +98,9 @@ class Discovery(Task):
         parts = []
         for part in predict(model, dataset, seed, _reduce_to_slots, **options):
             found = {"slots": part["slots"], "masks": part["masks"].astype("float16")}
-            scores = _scores(part) if "true_labels" in part else {}
-            parts.append({**found, **scores})
+            if "true_labels" in part:
+                found |= _scores({**part, "stripes": stripe_score(part["masks"])})
+            parts.append(found)
         return concatenate(parts)
 
     def signs_of_failure(self, scores, sibling_scores):
@@ -138,7 +139,7 @@ def _reduce_to_slots(model, batch, outputs):
 
 
 def _scores(part):
-    """Scores of each image of a batch: arrays `[B]` by name."""
+    """Scores of each image: arrays `[N]` by name."""
     truth, labels = part["true_labels"], part["segmentation"]
     scores = {
         "fg_ari": adjusted_rand_index(truth, labels),
@@ -146,7 +147,7 @@ def _scores(part):
         "mbo": mean_best_overlap(truth, labels),
         "miou": mean_iou(truth, labels),
         "mse": part["mse"],
-        "stripes": stripe_score(part["masks"]),
+        "stripes": part["stripes"],
     }
     if "attention" in part:
         labels = part["attention"]

@@ -152,7 +152,8 @@ def _compiled(model, reduce, options, noise_shape, batch_spec):
         return outputs if reduce is None else reduce(model, batch, outputs)
 
     noise = None if noise_shape is None else tf.TensorSpec((None, *noise_shape))
-    return tf.function(call).get_concrete_function(dict(batch_spec), noise)
+    function = tf.function(call, autograph=False)
+    return function.get_concrete_function(dict(batch_spec), noise)
 
 
 def _any_size(element_spec):

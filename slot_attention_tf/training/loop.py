@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import shutil
 import time
@@ -100,11 +101,13 @@ class Trainer:
             str(folder),
             max_to_keep=_MAX_CHECKPOINTS,
         )
-        self._compute = tf.function(
+        # As Keras does, without AutoGraph: to rewrite all code takes seconds.
+        function = functools.partial(tf.function, autograph=False)
+        self._compute = function(
             self._loss_and_gradients, jit_compile=settings.jit_compile
         )
-        self._train_step = tf.function(self._distributed_step)
-        self._count_flags = tf.function(self._sum_over_replicas)
+        self._train_step = function(self._distributed_step)
+        self._count_flags = function(self._sum_over_replicas)
 
     def restore(self):
         """Continues from the last good checkpoint; returns the step (0: a new run)."""
@@ -286,7 +289,7 @@ class Trainer:
         if self.strategy.num_replicas_in_sync == 1:
             return
 
-        @tf.function
+        @tf.function(autograph=False)
         def shift():
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
             for state in seed_states(self.model):

@@ -29,6 +29,20 @@ def training_data(name, rng):
     return (images, targets) if name == "classifier" else (images,)
 
 
+def test_fit_traces_a_step_once(rng):
+    model = small_model("autoencoder")
+    loss, traces = model.loss_per_example, []
+
+    def traced(*arguments, **options):
+        traces.append(1)
+        return loss(*arguments, **options)
+
+    model.loss_per_example = traced
+    model.compile(keras.optimizers.Adam(0.01))
+    model.fit(random_images(rng), epochs=2, verbose=0)
+    assert len(traces) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_compiled_model_goes_on_training_after_loading(name, rng, tmp_path):
