@@ -155,8 +155,9 @@ class BaseModel(keras.Model):
         """
         if keras.backend.backend() != "tensorflow" or self._distribute_strategy:
             return
-        if self.built and self.compiled and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
+        optimizer = getattr(self, "optimizer", None)  # None if it is not compiled.
+        if self.built and optimizer is not None and not optimizer.built:
+            optimizer.build(self.trainable_variables)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
