@@ -341,8 +341,10 @@ def scenes(rng, count):
 
 
 @pytest.mark.slow
-def test_fit_finds_two_squares(rng):
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_fit_finds_two_squares(seed, rng):
     """They differ in brightness, and one latent variable holds just that."""
+    keras.utils.set_random_seed(seed)
     images, _ = scenes(rng, 2048)
     test_images, labels = scenes(rng, 128)
     model = MONet(

@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-from slot_attention_tf.data.builders import Tetrominoes
-from slot_attention_tf.data.prepare import prepare
 from slot_attention_tf.paper.campaign import Campaign, Job, carry_out_all, main, plan
 from tests.conftest import ROOT
 
@@ -78,12 +76,7 @@ def test_every_gpu_takes_the_next_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_from_scenes_to_rows_and_the_page(tmp_path, monkeypatch):
-    # As many scenes as the preset has take minutes to draw.
-    config = Tetrominoes.builder_configs["synthetic"]
-    for name, number in (("num_train", 2000), ("num_test", 320)):
-        monkeypatch.setattr(config, name, number)
-    prepare("tetrominoes/synthetic", tmp_path / "data")
+def test_from_nothing_to_rows_and_the_page(tmp_path):
     folders = [f"--runs={tmp_path / 'runs'}", f"--data_dir={tmp_path / 'data'}"]
     results = f"--results={tmp_path / 'results'}"
     command = [sys.executable, "-m", "slot_attention_tf.paper", "--seeds=1", results]
