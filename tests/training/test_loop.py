@@ -74,6 +74,20 @@ def train(folder, steps, **settings):
     return it
 
 
+def test_autograph_leaves_a_step_alone(tmp_path):
+    it, statuses = trainer(tmp_path, 2), set()
+    loss = it.model.loss_per_example
+
+    def spied(batch):
+        statuses.add(tf.__internal__.autograph.control_status_ctx().status.name)
+        return loss(batch)
+
+    it.model.loss_per_example = spied
+    it.restore()
+    it.train(batches, lambda step, progress: {"seen": float(step)})
+    assert statuses and "ENABLED" not in statuses
+
+
 def test_learns(tmp_path):
     weights = train(tmp_path, 60).model.get_weights()
     np.testing.assert_allclose(weights[0][:, 0], [1.0, -2.0], atol=0.3)
