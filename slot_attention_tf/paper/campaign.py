@@ -10,10 +10,12 @@ one.
 
 import argparse
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import pathlib
 import queue
+import signal
 import subprocess
 import sys
 
@@ -56,6 +58,53 @@ class StoppedError(Exception):
     """A run was stopped before its end."""
 
 
+class Commands:
+    """Runs commands; SIGTERM reaches those that run, and no other follows."""
+
+    def __init__(self):
+        self._running = set()
+        self._stopped = False
+
+    def run(self, command, environment=None):
+        """Runs a command to its end.
+
+        Args:
+            command: List of strings.
+            environment: Optional dictionary of variables to add for it.
+
+        Raises:
+            StoppedError: If this process was told to stop.
+            subprocess.CalledProcessError: If the command failed.
+        """
+        if not self._stopped:
+            process = subprocess.Popen(
+                command, env={**os.environ, **(environment or {})}
+            )
+            self._running.add(process)
+            if self._stopped:  # Since the question above.
+                process.terminate()
+            status = process.wait()
+            self._running.discard(process)
+        if self._stopped:
+            raise StoppedError("The same command continues.")
+        if status:
+            raise subprocess.CalledProcessError(status, command)
+
+    @contextlib.contextmanager
+    def ended_by_sigterm(self):
+        """Where SIGTERM is passed on; for the main thread."""
+        previous = signal.signal(signal.SIGTERM, self._stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+    def _stop(self, number, frame):
+        self._stopped = True
+        for process in list(self._running):
+            process.terminate()
+
+
 @dataclasses.dataclass(frozen=True)
 class Campaign:
     """Where a campaign keeps its runs, data and results.
@@ -66,6 +115,7 @@ class Campaign:
         data_dir: Folder of all datasets, or None for that of TFDS.
         num_train_steps: Steps of every run, or None for those of its preset.
         precision: String, the arithmetic of every run; see `RunOptions`.
+        commands: What runs the commands.
     """
 
     runs: pathlib.Path
@@ -73,6 +123,7 @@ class Campaign:
     data_dir: str | None
     num_train_steps: int | None = None
     precision: str = "float32"
+    commands: Commands = dataclasses.field(default_factory=Commands)
 
     def model_dir(self, job):
         # Runs that differ in their seed only stand side by side: each is compared
@@ -122,8 +173,7 @@ class Campaign:
 
     def _run(self, *command, environment=None):
         data = [] if self.data_dir is None else [f"--data_dir={self.data_dir}"]
-        command = [sys.executable, *command, *data]
-        subprocess.run(command, check=True, env={**os.environ, **(environment or {})})
+        self.commands.run([sys.executable, *command, *data], environment)
 
 
 def plan(size, seeds, models=None, experiments=None, num_train_steps=None):
@@ -260,7 +310,8 @@ def main(arguments=None):
             print(f"{'done' if campaign.is_done(job) else 'missing':8} {job}")
         return
     try:
-        failures = carry_out_all(campaign, jobs, visible_gpus())
+        with campaign.commands.ended_by_sigterm():
+            failures = carry_out_all(campaign, jobs, visible_gpus())
     except (StoppedError, KeyboardInterrupt) as error:
         sys.exit(f"Stopped. {error}")
     for job, error in failures:

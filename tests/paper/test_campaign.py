@@ -3,10 +3,18 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
-from slot_attention_tf.paper.campaign import Campaign, Job, carry_out_all, main, plan
+from slot_attention_tf.paper.campaign import (
+    Campaign,
+    Commands,
+    Job,
+    carry_out_all,
+    main,
+    plan,
+)
 from tests.conftest import ROOT
 
 
@@ -34,7 +42,7 @@ def test_rows_that_are_there_are_not_made_again(tmp_path, monkeypatch, capsys):
     row = tmp_path / "discovery" / "tetrominoes_cpu" / "slot_mlp_3.json"
     row.parent.mkdir(parents=True)
     row.write_text("{}")
-    monkeypatch.setattr(subprocess, "run", None)  # Nothing may be called.
+    monkeypatch.setattr(Commands, "run", None)  # Nothing may be called.
     campaign = Campaign(tmp_path / "runs", tmp_path, None)
     assert carry_out_all(campaign, [job]) == []
     assert "1 of 1 runs have their rows" in capsys.readouterr().out
@@ -45,13 +53,12 @@ def test_a_run_that_fails_is_named_and_the_next_goes_on(tmp_path, monkeypatch, c
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     calls = []
 
-    def run(command, **options):
+    def run(self, command, environment=None):
         calls.append(command)
         if "--seed=0" in command:
             raise subprocess.CalledProcessError(1, command)
-        return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(Commands, "run", run)
     arguments = ["--experiments", "tetrominoes", "--models", "monet", "--seeds=2"]
     arguments += [f"--runs={tmp_path}", f"--results={tmp_path}", "--data_dir=data"]
     arguments.append("--precision=bfloat16")
@@ -73,6 +80,22 @@ def test_every_gpu_takes_the_next_run(tmp_path, monkeypatch):
     assert carry_out_all(campaign, plan("cpu", 1), ["0", "1"]) == []
     assert {each["CUDA_VISIBLE_DEVICES"] for each in seen} <= {"0", "1"}
     assert len(seen) == len(plan("cpu", 1))
+
+
+def test_sigterm_ends_what_runs_and_what_would_follow(tmp_path):
+    command = [sys.executable, "-m", "slot_attention_tf.paper", f"--runs={tmp_path}"]
+    command += [f"--results={tmp_path}", f"--data_dir={tmp_path / 'data'}"]
+    command += ["--experiments", "tetrominoes", "--models", "slot_attention"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, **pipes)
+    while not (tmp_path / "data").exists():  # It draws scenes, for a minute or more.
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.terminate()
+    # All of them have ended when none has the pipe open.
+    output, _ = process.communicate(timeout=30)
+    assert output.endswith("Stopped. The same command continues.\n")
+    assert process.returncode == 1 and "[1 of 5]" not in output
 
 
 @pytest.mark.slow
