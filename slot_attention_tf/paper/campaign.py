@@ -83,8 +83,13 @@ class Commands:
             self._running.add(process)
             if self._stopped:  # Since the question above.
                 process.terminate()
-            status = process.wait()
-            self._running.discard(process)
+            try:
+                status = process.wait()
+            except BaseException:  # Ctrl-C: as `subprocess.run` does.
+                process.kill()
+                raise
+            finally:
+                self._running.discard(process)
         if self._stopped:
             raise StoppedError("The same command continues.")
         if status:
