@@ -284,7 +284,7 @@ class AutoEncoderPreset(SlotModelPreset):
 _LAPTOP = """Not the paper's: an encoder and a decoder with strides, five iterations
         with implicit differentiation, gradient clipping, averaged weights, a higher
         learning rate, a smaller batch and a short run."""
-_LAPTOP_MODEL = {
+_LAPTOP_SHARED = {
     "num_iterations": 5,
     "implicit_differentiation": True,
     "encoder_filters": (64, 64, 64),
@@ -295,7 +295,7 @@ _LAPTOP_MODEL = {
     "ema": 0.999,
 }
 LAPTOP_TRAINING = {
-    **_LAPTOP_MODEL,
+    **_LAPTOP_SHARED,
     "decoder_filters": (64, 32, 32),
     "decoder_strides": (1, 2, 2),
     "position_stddev": 1.0,
@@ -309,7 +309,7 @@ LAPTOP_TRAINING = {
 _LAPTOP_STARTS = {**LAPTOP_TRAINING, "num_starts": 3}
 # Flat sprites need no convolutions, and small batches learn faster (docs/results.md).
 _LAPTOP_PATCHES = {
-    **_LAPTOP_MODEL,
+    **_LAPTOP_SHARED,
     "pixel_decoder": True,
     "patch_size": 4,
     "decoder_filters": (128, 128, 128),
