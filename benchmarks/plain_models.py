@@ -9,7 +9,10 @@ import keras
 from keras import ops
 
 import slot_attention_tf as sa
-from slot_attention_tf.layers import spatial_broadcast
+from slot_attention_tf.layers.soft_position_embed import (
+    merge_patches,
+    spatial_broadcast,
+)
 
 
 class PlainSlotAttention(sa.SlotAttention):
@@ -58,7 +61,10 @@ class PlainDecoder(keras.layers.Layer):
             )
         ]
         self.output_conv = keras.layers.Conv2DTranspose(
-            ours.num_channels + 1, ours.output_kernel_size, padding="same", dtype=policy
+            ours.patch_size**2 * (ours.num_channels + 1),
+            ours.output_kernel_size,
+            padding="same",
+            dtype=policy,
         )
 
     def build(self, input_shape):
@@ -76,6 +82,7 @@ class PlainDecoder(keras.layers.Layer):
         x = self.position(x)
         for conv in [*self.convs, self.output_conv]:
             x = conv(x)
+        x = merge_patches(x, self.ours.patch_size)
         return ops.reshape(x, (-1, slots.shape[1], *x.shape[1:]))
 
     def compute_output_shape(self, input_shape):

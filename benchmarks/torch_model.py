@@ -90,9 +90,10 @@ class TorchAutoEncoder(nn.Module):
             )
             layers.append(nn.ReLU())
             channels = filters
-        layers.append(
-            nn.ConvTranspose2d(channels, preset.num_channels + 1, 3, padding=1)
-        )
+        size = decoder.patch_size
+        filters = size**2 * (preset.num_channels + 1)
+        layers.append(nn.ConvTranspose2d(channels, filters, 3, padding=1))
+        layers.append(nn.PixelShuffle(size))
         self.decoder = nn.Sequential(*layers)
 
     def forward(self, images):

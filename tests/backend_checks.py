@@ -15,6 +15,9 @@ DECODERS = {
     "strided": lambda: sa.SpatialBroadcastDecoder(
         RESOLUTION, 3, (4, 3), filters=(4, 5), strides=(2, 1)
     ),
+    "broadcast_patches": lambda: sa.SpatialBroadcastDecoder(
+        RESOLUTION, 3, (4, 3), filters=(4,), strides=1, patch_size=2
+    ),
     "pixel_mlp": lambda: sa.PixelMLPDecoder(RESOLUTION, hidden_sizes=(8,)),
     "patch_mlp": lambda: sa.PixelMLPDecoder(RESOLUTION, patch_size=2),
 }

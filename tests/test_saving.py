@@ -148,6 +148,14 @@ CASES = {
         (3, 8),
         {"output_shape": (3, 8, 6, 3), "num_trainable": 8},
     ),
+    "broadcast_patches_decoder": (
+        sa.SpatialBroadcastDecoder,
+        lambda **kwargs: sa.SpatialBroadcastDecoder(
+            (8, 6), 2, (4, 3), filters=(4,), strides=1, patch_size=2, **kwargs
+        ),
+        (3, 8),
+        {"output_shape": (3, 8, 6, 3), "num_trainable": 6},
+    ),
     "autoencoder": (
         sa.SlotAttentionAutoEncoder,
         lambda **kwargs: small_autoencoder(

@@ -11,7 +11,7 @@ from slot_attention_tf.layers.arguments import (
     depth,
 )
 from slot_attention_tf.layers.dense import Dense
-from slot_attention_tf.layers.soft_position_embed import build_grid
+from slot_attention_tf.layers.soft_position_embed import build_grid, merge_patches
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
@@ -109,14 +109,12 @@ class PixelMLPDecoder(keras.layers.Layer):
         x = ops.relu(x + position)  # [B, K, P, hidden]
         for dense in self.hidden:
             x = dense(x)
-        return self._place_patches(self.output_dense(x), ops.shape(slots)[1])
-
-    def _place_patches(self, patches, num_slots):
-        """Turns `[B, K, P, p*p*(C+1)]` into `[B, K, H, W, C+1]`."""
         rows, columns = self.grid_resolution
-        size, channels = self.patch_size, self.num_channels + 1
-        x = ops.reshape(patches, (-1, rows, columns, size, size, channels))
-        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # [B*K, rows, p, columns, p, C+1]
+        x = ops.reshape(
+            self.output_dense(x), (-1, rows, columns, self.output_dense.units)
+        )
+        x = merge_patches(x, self.patch_size)  # [B*K, H, W, C+1]
+        num_slots, channels = ops.shape(slots)[1], self.num_channels + 1
         return ops.reshape(x, (-1, num_slots, *self.resolution, channels))
 
     def compute_output_shape(self, input_shape):

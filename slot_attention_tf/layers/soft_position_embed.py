@@ -68,6 +68,30 @@ def spatial_broadcast(slots, resolution):
     return ops.reshape(copies, (-1, height, width, slot_size))
 
 
+def merge_patches(x, patch_size):
+    """Lays out the channels of each position as a patch of `p x p` pixels.
+
+    Args:
+        x: Tensor `[B, H, W, p*p*C]`.
+        patch_size: Integer `p`.
+
+    Returns:
+        Tensor `[B, H*p, W*p, C]`.
+
+    Example:
+
+    >>> merge_patches(np.arange(4).reshape(1, 1, 1, 4), 2)[0, :, :, 0]
+    <tf.Tensor: shape=(2, 2), dtype=int64, numpy=
+    array([[0, 1],
+           [2, 3]])>
+    """
+    height, width, channels = x.shape[1:]
+    size = patch_size
+    x = ops.reshape(x, (-1, height, width, size, size, channels // size**2))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # [B, H, p, W, p, C]
+    return ops.reshape(x, (-1, height * size, width * size, channels // size**2))
+
+
 @keras.saving.register_keras_serializable(package="slot_attention_tf")
 class SoftPositionEmbed(keras.layers.Layer):
     """Adds a learned linear embedding of the position to a feature map.

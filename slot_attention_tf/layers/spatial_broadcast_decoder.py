@@ -1,5 +1,7 @@
 """The spatial broadcast decoder (paper, Section 3.1 and Appendix E.3)."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -12,6 +14,7 @@ from slot_attention_tf.layers.arguments import (
 )
 from slot_attention_tf.layers.soft_position_embed import (
     SoftPositionEmbed,
+    merge_patches,
     spatial_broadcast,
 )
 
@@ -30,17 +33,22 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
     everywhere, so the output depends on the distance to the border only. For a `k x k`
     kernel it needs a `k x k` grid, whose middle row and column are then repeated.
 
+    With `patch_size=p`, which is not part of the paper, the last convolution outputs a
+    patch of `p x p` pixels per position: the layers work on smaller feature maps.
+
     Args:
         resolution: Pair `(H, W)`, the size of the decoded images.
         num_channels: Integer, channels of the decoded images.
         broadcast_resolution: Pair, the size of the grid that slots are copied to.
-            Multiplied by the product of `strides`, it must equal `resolution`.
+            Multiplied by the product of `strides` and by `patch_size`, it must equal
+            `resolution`.
         filters: Integers, the output channels of each layer before the last.
         kernel_size: Integer, or one per layer before the last.
         strides: Integer, or one per layer before the last.
         output_kernel_size: Integer, the kernel size of the last convolution.
         position_initializer: Initializer of the position embedding, see
             `SoftPositionEmbed`.
+        patch_size: Integer of at least 1.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -68,6 +76,7 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
         strides=(2, 2, 2, 2, 1),
         output_kernel_size=3,
         position_initializer="glorot_uniform",
+        patch_size=1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -83,6 +92,7 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
             "output_kernel_size", output_kernel_size
         )
         self.position_initializer = keras.initializers.get(position_initializer)
+        self.patch_size = check_positive("patch_size", patch_size)
         self._check_sizes()
         self.slot_size = None  # Known from `build` on.
 
@@ -93,7 +103,7 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
             for i, (filters, kernel_size, stride) in enumerate(layers)
         ]
         self.output_conv = _conv(
-            self.num_channels + 1,
+            self.patch_size**2 * (self.num_channels + 1),
             self.output_kernel_size,
             1,
             dtype=policy,
@@ -101,16 +111,14 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
         )
 
     def _check_sizes(self):
-        scale = 1
-        for stride in self.strides:
-            scale *= stride
+        scale = self.patch_size * math.prod(self.strides)
         reached = tuple(side * scale for side in self.broadcast_resolution)
         if reached != self.resolution:
             raise ValueError(
                 f"`broadcast_resolution` {self.broadcast_resolution} times the product "
-                f"{scale} of `strides` gives {reached}, but must give "
+                f"{scale} of `strides` and `patch_size` gives {reached}, but must give "
                 f"`resolution`. Received: resolution={self.resolution}, "
-                f"strides={self.strides}"
+                f"strides={self.strides}, patch_size={self.patch_size}"
             )
 
     def build(self, input_shape):
@@ -144,7 +152,9 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
             )
         for conv in others:
             x = conv(ops.relu(x))
-        x = self.output_conv(ops.relu(x))  # [B*K, H, W, C+1]
+        x = self.output_conv(ops.relu(x))  # [B*K, H/p, W/p, p*p*(C+1)]
+        if self.patch_size > 1:
+            x = merge_patches(x, self.patch_size)  # [B*K, H, W, C+1]
         num_slots = ops.shape(slots)[1]
         return ops.reshape(x, (-1, num_slots, *self.resolution, self.num_channels + 1))
 
@@ -182,6 +192,7 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
             "position_initializer": keras.initializers.serialize(
                 self.position_initializer
             ),
+            "patch_size": self.patch_size,
         }
         return {**super().get_config(), **config}
 

@@ -6,6 +6,7 @@ import math
 import keras
 from keras import ops
 
+from slot_attention_tf.layers.arguments import as_tuple
 from slot_attention_tf.layers.conv_encoder import ConvEncoder
 from slot_attention_tf.layers.mix_slots import mix_slots
 from slot_attention_tf.layers.pixel_mlp_decoder import PixelMLPDecoder
@@ -238,7 +239,9 @@ class AutoEncoderPreset(SlotModelPreset):
         "Glorot's.",
         None,
     )
-    patch_size: int = setting("Side of the patch that a pixel decoder decodes.", 1)
+    patch_size: int = setting(
+        "Side of the patch that a position of the decoder decodes.", 1
+    )
     recompute_decoder: bool = setting(
         "Less memory, more time: decode slot by slot, again in the backward pass.",
         False,
@@ -257,8 +260,12 @@ class AutoEncoderPreset(SlotModelPreset):
         initializer = "glorot_uniform"
         if self.position_stddev is not None:
             initializer = keras.initializers.RandomNormal(stddev=self.position_stddev)
-        strides = one_or_all(self.decoder_strides)
-        scale = 1 if isinstance(strides, int) else math.prod(strides)
+        strides = as_tuple(
+            "decoder_strides",
+            one_or_all(self.decoder_strides),
+            len(self.decoder_filters),
+        )
+        scale = self.patch_size * math.prod(strides)
         return SpatialBroadcastDecoder(
             self.resolution,
             self.num_channels,
@@ -267,6 +274,7 @@ class AutoEncoderPreset(SlotModelPreset):
             kernel_size=one_or_all(self.decoder_kernel_size),
             strides=strides,
             position_initializer=initializer,
+            patch_size=self.patch_size,
             dtype=dtype,
             name="decoder",
         )

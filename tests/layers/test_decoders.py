@@ -117,6 +117,26 @@ def test_pixel_decoder_decodes_patches_at_once(rng):
             np.testing.assert_allclose(decoded[:, :, rows, columns], patch, atol=1e-5)
 
 
+def test_broadcast_decoder_decodes_patches_at_once(rng):
+    sizes = {"filters": (4, 5), "strides": (1, 2), "kernel_size": 3}
+    decoder = SpatialBroadcastDecoder((8, 12), 2, (2, 3), patch_size=2, **sizes)
+    slots = rng.normal(size=(2, 3, 7)).astype("float32")
+    decoder.build(slots.shape)
+    randomise(decoder, rng)
+    decoded = np.asarray(decoder(slots))
+    assert decoded.shape == (2, 3, 8, 12, 3) == decoder.compute_output_shape((2, 3, 7))
+    # Each patch is what a decoder without patches outputs as channels of one position.
+    whole = SpatialBroadcastDecoder((4, 6), 11, (2, 3), **sizes)
+    whole.build(slots.shape)
+    whole.set_weights(decoder.get_weights())
+    channels = np.asarray(whole(slots))
+    for row in range(4):
+        for column in range(6):
+            patch = channels[:, :, row, column].reshape(2, 3, 2, 2, 3)
+            rows, columns = np.s_[2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            np.testing.assert_allclose(decoded[:, :, rows, columns], patch, atol=1e-5)
+
+
 def test_encoder_follows_the_paper_step_by_step(rng):
     encoder = ConvEncoder(
         (9, 7), filters=(4, 6), kernel_size=3, strides=(2, 1), feature_size=5
@@ -178,6 +198,8 @@ def test_flatten_and_broadcast(rng):
         (lambda: ConvEncoder((8, 8))(np.zeros((1, 8, 9, 3))), r"\(1, 8, 9, 3\)"),
         (lambda: SpatialBroadcastDecoder((64, 64)), r"\(128, 128\).*\(64, 64\)"),
         (lambda: SpatialBroadcastDecoder((128, 128), 0), "num_channels=0"),
+        (lambda: SpatialBroadcastDecoder((128, 128), patch_size=2), "patch_size=2"),
+        (lambda: SpatialBroadcastDecoder((128, 128), patch_size=0), "patch_size=0"),
         (lambda: PixelMLPDecoder((8, 8), hidden_sizes=()), "hidden_sizes"),
         (lambda: PixelMLPDecoder((8, 6), patch_size=4), r"patch_size=4.*\(8, 6\)"),
     ],
