@@ -162,7 +162,8 @@ def device_name():
         ]
         return ", ".join(names)
     cores = available_cores()
-    return f"{cores} CPU cores, {platform.machine()}"
+    unit = "core" if cores == 1 else "cores"
+    return f"{cores} CPU {unit}, {platform.machine()}"
 
 
 def _version(package):
