@@ -117,3 +117,22 @@ def test_presets_of_the_paper_have_its_sizes():
         sa.SlotAttentionAutoEncoder.presets["clevr6"].make_optimizer(1e-3),
         keras.optimizers.Adam,
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "grid"),
+    [
+        ({"decoder_filters": (4, 4), "decoder_strides": (2,)}, (16, 16)),
+        ({"decoder_filters": (4, 4), "decoder_strides": (1, 2)}, (32, 32)),
+        (
+            {"decoder_filters": (4,), "decoder_strides": (2,), "patch_size": 4},
+            (8, 8),
+        ),
+    ],
+)
+def test_strides_and_patches_of_a_decoder_lead_to_the_size_of_the_image(settings, grid):
+    preset = find_model("discovery", "slot_attention").presets["clevr6_cpu"]
+    settings = {"decoder_kernel_size": (3,), "patch_size": 1, **settings}
+    decoder = dataclasses.replace(preset, **settings).make_decoder()
+    assert decoder.broadcast_resolution == grid
+    assert decoder(np.zeros((1, 2, 8))).shape == (1, 2, *preset.resolution, 4)

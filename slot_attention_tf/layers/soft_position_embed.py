@@ -85,11 +85,12 @@ def merge_patches(x, patch_size):
     array([[0, 1],
            [2, 3]])>
     """
-    height, width, channels = x.shape[1:]
-    size = patch_size
-    x = ops.reshape(x, (-1, height, width, size, size, channels // size**2))
+    if patch_size == 1:
+        return x
+    p, (height, width, channels) = patch_size, x.shape[1:]
+    x = ops.reshape(x, (-1, height, width, p, p, channels // p**2))
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # [B, H, p, W, p, C]
-    return ops.reshape(x, (-1, height * size, width * size, channels // size**2))
+    return ops.reshape(x, (-1, height * p, width * p, channels // p**2))
 
 
 @keras.saving.register_keras_serializable(package="slot_attention_tf")

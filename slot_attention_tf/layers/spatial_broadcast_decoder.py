@@ -153,8 +153,7 @@ class SpatialBroadcastDecoder(keras.layers.Layer):
         for conv in others:
             x = conv(ops.relu(x))
         x = self.output_conv(ops.relu(x))  # [B*K, H/p, W/p, p*p*(C+1)]
-        if self.patch_size > 1:
-            x = merge_patches(x, self.patch_size)  # [B*K, H, W, C+1]
+        x = merge_patches(x, self.patch_size)  # [B*K, H, W, C+1]
         num_slots = ops.shape(slots)[1]
         return ops.reshape(x, (-1, num_slots, *self.resolution, self.num_channels + 1))
 
