@@ -16,6 +16,7 @@ from slot_attention_tf.environment import prepare_environment
 
 prepare_environment()
 
+import keras
 import numpy as np
 
 import slot_attention_tf as sa
@@ -42,6 +43,7 @@ def main():
     # Training scenes come from other streams, whatever the seed.
     stream = scenes.held_out_seed(seed)
     drawn = scenes.generate_scenes(draw_scene, arguments.scenes, stream, **options)
+    keras.utils.set_random_seed(seed)  # The initial slots are random too.
     model = sa.SlotAttentionAutoEncoder.from_preset(arguments.preset)
     images = sa.preprocess_images(drawn["image"], model.resolution)
     recon_combined, recons, masks, _ = model.predict(images, verbose=0)

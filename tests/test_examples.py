@@ -134,3 +134,11 @@ def test_first_look_finds_objects_with_shipped_weights(run_example, tmp_path, pr
     assert "6 fresh scenes" in printed and output.stat().st_size > 50_000
     fg_ari = float(printed.split("FG-ARI ")[1].split(". See")[0])
     assert fg_ari > 0.7  # Untrained models are near 0.
+
+
+def test_first_look_shows_the_same_for_the_same_seed(run_example, tmp_path):
+    pictures = [tmp_path / "once.png", tmp_path / "again.png"]
+    for picture in pictures:
+        flags = ("--preset=tetrominoes_cpu", "--seed=3", f"--output={picture}")
+        run_example("first_look", *flags)
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
