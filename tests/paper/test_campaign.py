@@ -32,7 +32,7 @@ def test_the_plan_has_every_model_of_every_experiment_seed_by_seed():
     (job,) = plan("cpu", 1, ["monet"], ["tetrominoes"])
     assert str(job) == "tetrominoes_cpu, monet, seed 0"
     # A run that is the best of several starts has rows of its own; trials have one.
-    chosen = ["slot_attention"], ["clevr6"]
+    chosen = ["slot_attention"], ["multi_dsprites_binarized"]
     assert [job.name for job in plan("cpu", 1, *chosen)] == ["slot_attention_0_of_3"]
     assert [job.name for job in plan("cpu", 1, *chosen, 20)] == ["slot_attention_0"]
 
