@@ -188,6 +188,7 @@ def _records(experiment, model, size, groups, score):
                 "seeds": " ".join(map(str, group.seeds)),
                 "num_failed": len(failures),
                 "failed_seeds": " ".join(map(str, failures)),
+                "num_starts": group.num_starts,
                 "num_restarts": group.num_restarts,
                 **paper,
                 "note": "; ".join(
@@ -198,7 +199,7 @@ def _records(experiment, model, size, groups, score):
         )
     if not groups:
         keys = ("dataset", "steps", "mean", "std", "num_runs", "seeds")
-        keys += ("num_failed", "failed_seeds", "num_restarts")
+        keys += ("num_failed", "failed_seeds", "num_starts", "num_restarts")
         records.append({**base, **dict.fromkeys(keys), **paper, "note": NOT_RUN})
     return records
 

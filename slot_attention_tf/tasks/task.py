@@ -144,16 +144,27 @@ def concatenate(parts):
 
 @functools.lru_cache(maxsize=4)
 def _compiled(model, reduce, options, noise_shape, batch_spec):
-    """A model's call and what is wanted of it, traced once for batches of any size."""
+    """A model's call and what is wanted of it, for batches of any size."""
+    outputs_of = _traced(model, options)
 
     def call(batch, noise):
-        given = {} if noise is None else {"noise": noise}
-        outputs = model.named_outputs(batch["image"], **dict(options), **given)
+        outputs = outputs_of(batch["image"], noise)
         return outputs if reduce is None else reduce(model, batch, outputs)
 
     noise = None if noise_shape is None else tf.TensorSpec((None, *noise_shape))
     function = tf.function(call, autograph=False)
     return function.get_concrete_function(dict(batch_spec), noise)
+
+
+@functools.lru_cache(maxsize=4)
+def _traced(model, options):
+    """A model's call, traced once: scores and pictures share it."""
+
+    def call(image, noise):
+        given = {} if noise is None else {"noise": noise}
+        return model.named_outputs(image, **dict(options), **given)
+
+    return tf.function(call, autograph=False)
 
 
 def _any_size(element_spec):
