@@ -64,7 +64,7 @@ def _models():
     initial = keras.Input((3, 8))
     mask = keras.Input((12,), dtype="bool")
     images = keras.Input((*RESOLUTION, 3))
-    x = sa.ConvEncoder(RESOLUTION, **encoder)(images)
+    x = sa.ConvEncoder(RESOLUTION, append_colors=True, **encoder)(images)
     initializer = sa.SlotInitializer(8, trainable=False)  # Unused: slots are given.
     layer = sa.SlotAttention(3, 3, 8, 16, slot_initializer=initializer)
     x = layer(x, initial_slots=initial, mask=mask)

@@ -120,6 +120,12 @@ CASES = {
         IMAGES,
         {"output_shape": (12, 5), "num_trainable": 12},
     ),
+    "encoder_with_colors": (
+        sa.ConvEncoder,
+        lambda **kwargs: encoder(append_colors=True, **kwargs),
+        IMAGES,
+        {"output_shape": (12, 8), "num_trainable": 12},
+    ),
     "pixel_mlp_decoder": (
         sa.PixelMLPDecoder,
         lambda **kwargs: sa.PixelMLPDecoder((8, 6), hidden_sizes=(8, 4), **kwargs),

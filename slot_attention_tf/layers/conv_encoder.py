@@ -1,5 +1,7 @@
 """The encoder from images to features (paper, Section 3 and Appendix E)."""
 
+import math
+
 import keras
 
 from slot_attention_tf.layers.arguments import (
@@ -23,6 +25,11 @@ class ConvEncoder(keras.layers.Layer):
     Applies convolutions with ReLU, adds a soft position embedding, flattens the feature
     map, and applies LayerNorm and an MLP to each position.
 
+    With `append_colors`, which is not part of the paper, the features of a position end
+    with the mean color of its pixels. Convolutions lose colors early in training where
+    brightness is enough to tell the objects from the background, and slots that have
+    never seen a color cannot learn to reconstruct it.
+
     Args:
         resolution: Pair `(H, W)`, the size of the images.
         filters: Integers, the output channels of each convolution.
@@ -31,6 +38,7 @@ class ConvEncoder(keras.layers.Layer):
             the resulting size of the feature map.
         feature_size: Integer, hidden and output units of the MLP. Default: the last
             of `filters`.
+        append_colors: Boolean.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -38,7 +46,7 @@ class ConvEncoder(keras.layers.Layer):
 
     Returns:
         Features `[B, N, feature_size]`, one per position of the feature map, row by
-        row.
+        row; with `append_colors`, `[B, N, feature_size + C]`.
 
     Example:
 
@@ -58,6 +66,7 @@ class ConvEncoder(keras.layers.Layer):
         kernel_size=5,
         strides=1,
         feature_size=None,
+        append_colors=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -68,6 +77,7 @@ class ConvEncoder(keras.layers.Layer):
         self.feature_size = check_positive(
             "feature_size", feature_size or self.filters[-1]
         )
+        self.append_colors = append_colors
         self.num_channels = None  # Known from `build` on.
 
         height, width = self.resolution
@@ -127,12 +137,20 @@ class ConvEncoder(keras.layers.Layer):
         for conv in self.convs:
             x = conv(x)  # [B, H', W', filters]
         x = spatial_flatten(self.position(x))  # [B, N, filters]
-        return self.mlp_output(self.mlp_hidden(self.norm(x)))  # [B, N, feature_size]
+        x = self.mlp_output(self.mlp_hidden(self.norm(x)))  # [B, N, feature_size]
+        if not self.append_colors:
+            return x
+        stride = math.prod(self.strides)
+        colors = keras.ops.average_pool(
+            images, stride, stride, padding="same", data_format="channels_last"
+        )
+        return keras.ops.concatenate([x, spatial_flatten(colors)], axis=-1)
 
     def compute_output_shape(self, input_shape):
         self._check_images(input_shape)
         height, width = self.feature_resolution
-        return (input_shape[0], height * width, self.feature_size)
+        size = self.feature_size + self.append_colors * input_shape[-1]
+        return (input_shape[0], height * width, size)
 
     def get_config(self):
         config = {
@@ -141,5 +159,6 @@ class ConvEncoder(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "strides": self.strides,
             "feature_size": self.feature_size,
+            "append_colors": self.append_colors,
         }
         return {**super().get_config(), **config}

@@ -149,6 +149,9 @@ class EncoderPreset(Preset):
         "Stride of each convolution, or one for all.", (1,)
     )
     feature_size: int = setting("Units of the MLP that ends the encoder.", 64)
+    append_colors: bool = setting(
+        "Append the mean color of each position's pixels to its features.", False
+    )
 
     def make_encoder(self, dtype=None):
         return ConvEncoder(
@@ -157,6 +160,7 @@ class EncoderPreset(Preset):
             kernel_size=one_or_all(self.encoder_kernel_size),
             strides=one_or_all(self.encoder_strides),
             feature_size=self.feature_size,
+            append_colors=self.append_colors,
             dtype=dtype,
             name="encoder",
         )

@@ -161,6 +161,24 @@ def test_encoder_follows_the_paper_step_by_step(rng):
     np.testing.assert_allclose(encoder(images), x, atol=1e-4)
 
 
+def test_colors_of_the_pixels_follow_the_features(rng):
+    sizes = {"filters": (4, 6), "kernel_size": 3, "strides": (2, 1), "feature_size": 5}
+    plain = ConvEncoder((9, 7), **sizes)
+    encoder = ConvEncoder((9, 7), **sizes, append_colors=True)
+    images = rng.normal(size=(2, 9, 7, 3)).astype("float32")
+    features = encoder(images)
+    assert encoder.compute_output_shape((None, 9, 7, 3)) == (None, 20, 8)
+    plain(images)
+    plain.set_weights(encoder.get_weights())
+    np.testing.assert_array_equal(features[..., :5], plain(images))
+    # The last row and column of the feature map have fewer pixels.
+    for position in range(20):
+        row, column = 2 * (position // 4), 2 * (position % 4)
+        pixels = images[:, row : row + 2, column : column + 2]
+        found = features[:, position, 5:]
+        np.testing.assert_allclose(found, pixels.mean((1, 2)), atol=1e-6)
+
+
 def test_grid_holds_four_ramps():
     grid = build_grid((3, 5))
     assert grid.shape == (1, 3, 5, 4) and grid.dtype == np.float32
