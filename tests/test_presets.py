@@ -136,3 +136,13 @@ def test_strides_and_patches_of_a_decoder_lead_to_the_size_of_the_image(settings
     decoder = dataclasses.replace(preset, **settings).make_decoder()
     assert decoder.broadcast_resolution == grid
     assert decoder(np.zeros((1, 2, 8))).shape == (1, 2, *preset.resolution, 4)
+
+
+def test_colors_are_appended_where_a_preset_says_so():
+    preset = find_model("discovery", "slot_attention").presets["multi_dsprites_cpu"]
+    images = np.zeros((1, *preset.resolution, 3))
+    sizes = []
+    for append_colors in (False, True):
+        changed = dataclasses.replace(preset, append_colors=append_colors)
+        sizes.append(changed.make_encoder()(images).shape[-1])
+    assert sizes == [64, 67]
