@@ -26,9 +26,9 @@ class ConvEncoder(keras.layers.Layer):
     map, and applies LayerNorm and an MLP to each position.
 
     With `append_colors`, which is not part of the paper, the features of a position end
-    with the mean color of its pixels. Convolutions lose colors early in training where
-    brightness is enough to tell the objects from the background, and slots that have
-    never seen a color cannot learn to reconstruct it.
+    with the mean color of its pixels. Where brightness is enough to tell the objects
+    from the background, convolutions lose colors early in training, and learn them
+    late.
 
     Args:
         resolution: Pair `(H, W)`, the size of the images.

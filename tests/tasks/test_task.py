@@ -64,6 +64,21 @@ def random_images(rng, number=6):
     )
 
 
+def test_scores_and_pictures_trace_a_model_once(rng):
+    class Counted(Oracle):
+        calls = 0
+
+        def named_outputs(self, images, **options):
+            self.calls += 1
+            return super().named_outputs(images, **options)
+
+    model, data = Counted(), scenes(rng.integers(0, 3, size=(5, 6, 7)).astype("uint8"))
+    find_task("discovery").evaluate(model, data)
+    images = data.map(lambda batch: {"image": batch["image"]})
+    assert len(list(predict(model, images))) == 3  # What is drawn needs no labels.
+    assert model.calls == 1
+
+
 def test_a_perfect_model_scores_one(rng):
     segmentation = rng.integers(0, 3, size=(5, 6, 7)).astype("uint8")
     task = find_task("discovery")
