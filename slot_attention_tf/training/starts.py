@@ -21,7 +21,7 @@ def seeds_of_starts(preset, seed, num_failures=0):
 
     >>> from slot_attention_tf.models import find_model
     >>> presets = find_model("discovery", "slot_attention").presets
-    >>> seeds_of_starts(presets["clevr6_grayscale_cpu"], seed=2)
+    >>> seeds_of_starts(presets["multi_dsprites_binarized_cpu"], seed=2)
     [2, 1002, 2002]
     """
     number = preset.num_starts
