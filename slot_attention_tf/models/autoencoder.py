@@ -292,25 +292,17 @@ class AutoEncoderPreset(SlotModelPreset):
 _LAPTOP = """Not the paper's: an encoder and a decoder with strides, five iterations
         with implicit differentiation, gradient clipping, averaged weights, a higher
         learning rate, a smaller batch and a short run."""
+_LAPTOP_SPRITES = """Not the paper's: an encoder with strides, a decoder of patches of
+        4x4 pixels, five iterations with implicit differentiation, gradient clipping,
+        averaged weights, a higher learning rate, a smaller batch and a short run."""
 _LAPTOP_SHARED = {
     "num_iterations": 5,
     "implicit_differentiation": True,
     "encoder_filters": (64, 64, 64),
-    "encoder_kernel_size": (7, 5, 3),
     "encoder_strides": (4, 1, 1),
     "warmup_steps": 500,
     "clip_norm": 1.0,
     "ema": 0.999,
-}
-LAPTOP_TRAINING = {
-    **_LAPTOP_SHARED,
-    "decoder_filters": (64, 32, 32),
-    "decoder_strides": (1, 2, 2),
-    "position_stddev": 1.0,
-    "batch_size": 32,
-    "num_train_steps": 7_000,
-    "learning_rate": 1.5e-3,
-    "decay_steps": 3_000,
 }
 # Shaded objects need convolutions; small feature maps, kernels and batches learn faster
 # and from fewer images (docs/results.md).
@@ -330,16 +322,12 @@ _LAPTOP_CLEVR = {
 # Flat sprites need no convolutions, and small batches learn faster (docs/results.md).
 _LAPTOP_PATCHES = {
     **_LAPTOP_SHARED,
+    "encoder_kernel_size": (7, 5, 3),
     "pixel_decoder": True,
     "patch_size": 4,
     "decoder_filters": (128, 128, 128),
     "batch_size": 8,
-    "num_train_steps": 5_000,
     "learning_rate": 1e-3,
-    "decay_steps": 4_000,
-    # Some runs with one start fail; the loss after 500 steps tells them from the others
-    # (docs/guides/failures.md).
-    "num_starts": 3,
 }
 
 PRESETS = {
@@ -425,20 +413,27 @@ PRESETS = {
     "multi_dsprites_cpu": AutoEncoderPreset(
         description=f"""Coloured sprites on grey, 64x64, on a laptop CPU.
 
-        {_LAPTOP}
+        {_LAPTOP_SPRITES}
+        The encoder appends the colours of the image to its features.
         """,
         **DATA["multi_dsprites_cpu"],
-        **LAPTOP_TRAINING,
+        **_LAPTOP_PATCHES,
+        append_colors=True,
+        num_train_steps=20_000,
+        decay_steps=10_000,
     ),
     "multi_dsprites_binarized_cpu": AutoEncoderPreset(
-        description="""White sprites on black, 64x64, on a laptop CPU.
+        description=f"""White sprites on black, 64x64, on a laptop CPU.
 
-        Not the paper's: an encoder with strides, a decoder of patches of 4x4 pixels,
-        five iterations with implicit differentiation, gradient clipping, averaged
-        weights, a higher learning rate, batches of eight and a short run.
+        {_LAPTOP_SPRITES}
         """,
         **DATA["multi_dsprites_binarized_cpu"],
         **_LAPTOP_PATCHES,
+        num_train_steps=5_000,
+        decay_steps=4_000,
+        # Some runs with one start fail; the loss after 500 steps tells them from the
+        # others (docs/guides/failures.md).
+        num_starts=3,
     ),
     "clevr6_cpu": AutoEncoderPreset(
         description=f"""Generated CLEVR6 scenes, 64x64, on a laptop CPU.
