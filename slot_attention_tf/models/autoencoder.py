@@ -288,24 +288,23 @@ class AutoEncoderPreset(SlotModelPreset):
         }
 
 
-# The laptop runs at 64x64.
-_LAPTOP = """Not the paper's: an encoder and a decoder with strides, five iterations
-        with implicit differentiation, gradient clipping, averaged weights, a higher
-        learning rate, a smaller batch and a short run."""
-_LAPTOP_SPRITES = """Not the paper's: an encoder with strides, a decoder of patches of
-        4x4 pixels, five iterations with implicit differentiation, gradient clipping,
-        averaged weights, a higher learning rate, a smaller batch and a short run."""
+# The laptop runs at 64x64. Small batches learn faster (docs/results.md).
+_LAPTOP = """Not the paper's: an encoder with strides, a decoder of patches, five
+        iterations with implicit differentiation, gradient clipping, averaged weights, a
+        higher learning rate, a smaller batch and a short run."""
 _LAPTOP_SHARED = {
     "num_iterations": 5,
     "implicit_differentiation": True,
     "encoder_filters": (64, 64, 64),
     "encoder_strides": (4, 1, 1),
+    "batch_size": 8,
+    "learning_rate": 1e-3,
     "warmup_steps": 500,
     "clip_norm": 1.0,
     "ema": 0.999,
 }
-# Shaded objects need convolutions; small feature maps, kernels and batches learn faster
-# and from fewer images (docs/results.md).
+# Shaded objects need convolutions; small feature maps and kernels learn faster and from
+# fewer images (docs/results.md).
 _LAPTOP_CLEVR = {
     **_LAPTOP_SHARED,
     "encoder_kernel_size": (7, 3, 3),
@@ -314,20 +313,16 @@ _LAPTOP_CLEVR = {
     "decoder_strides": (1, 2),
     "patch_size": 2,
     "position_stddev": 1.0,
-    "batch_size": 8,
     "num_train_steps": 24_000,
-    "learning_rate": 1e-3,
     "decay_steps": 10_000,
 }
-# Flat sprites need no convolutions, and small batches learn faster (docs/results.md).
+# Flat sprites need no convolutions in the decoder (docs/results.md).
 _LAPTOP_PATCHES = {
     **_LAPTOP_SHARED,
     "encoder_kernel_size": (7, 5, 3),
     "pixel_decoder": True,
     "patch_size": 4,
     "decoder_filters": (128, 128, 128),
-    "batch_size": 8,
-    "learning_rate": 1e-3,
 }
 
 PRESETS = {
@@ -413,7 +408,7 @@ PRESETS = {
     "multi_dsprites_cpu": AutoEncoderPreset(
         description=f"""Coloured sprites on grey, 64x64, on a laptop CPU.
 
-        {_LAPTOP_SPRITES}
+        {_LAPTOP}
         The encoder appends the colours of the image to its features.
         """,
         **DATA["multi_dsprites_cpu"],
@@ -425,7 +420,7 @@ PRESETS = {
     "multi_dsprites_binarized_cpu": AutoEncoderPreset(
         description=f"""White sprites on black, 64x64, on a laptop CPU.
 
-        {_LAPTOP_SPRITES}
+        {_LAPTOP}
         """,
         **DATA["multi_dsprites_binarized_cpu"],
         **_LAPTOP_PATCHES,
