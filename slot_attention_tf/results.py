@@ -235,8 +235,8 @@ def summarize(rows):
 
     Returns:
         List of dictionaries: `task`, `preset`, `model_name`, `dataset`, `seeds` (list),
-        `seconds` (list), `devices` (list), and for each score `(mean, standard
-        deviation)`. Runs that differ in their `conditions` are not averaged.
+        `num_starts`, `seconds` (list), `devices` (list), and for each score `(mean,
+        standard deviation)`. Runs that differ in their `conditions` are not averaged.
     """
     groups = {}
     for row in rows:
@@ -244,13 +244,14 @@ def summarize(rows):
         groups.setdefault(key, []).append(row)
     summaries = []
     ordered = sorted(groups.items(), key=lambda item: str(item[0]))
-    for (task, preset, model_name, dataset, *_), group in ordered:
+    for (task, preset, model_name, dataset, _, num_starts), group in ordered:
         summary = {
             "task": task,
             "preset": preset,
             "model_name": model_name,
             "dataset": dataset,
             "seeds": [_seed(row) for row in group],
+            "num_starts": num_starts,
             "seconds": [row["seconds"] for row in group],
             "devices": list(dict.fromkeys(row["device"] for row in group)),
         }
@@ -262,11 +263,9 @@ def summarize(rows):
 
 
 def _seed(row):
-    """The seed of a run, how many starts it chose from, and how many failed."""
-    failures, starts = len(row.get("attempts", [])), len(row.get("starts", []))
-    notes = [f"best of {starts} starts"] if starts else []
-    notes += [f"restarted {failures}x"] if failures else []
-    return str(row["seed"]) + (f" ({', '.join(notes)})" if notes else "")
+    """The seed of a run, and how many attempts of it failed."""
+    failures = len(row.get("attempts", []))
+    return str(row["seed"]) + (f" (restarted {failures}x)" if failures else "")
 
 
 def table(rows):
@@ -286,12 +285,16 @@ def table(rows):
                 + (f" ± {each[score][1]:.{digits}f}" if several else "")
                 for score, digits in scores.items()
             ]
+            seeds = ", ".join(each["seeds"])
+            if each["num_starts"] > 1:
+                best = "each the best" if several else "best"
+                seeds += f" ({best} of {each['num_starts']} starts)"
             lines.append(
                 [
                     each["dataset"],
                     each["preset"],
                     each["model_name"],
-                    ", ".join(each["seeds"]),
+                    seeds,
                     *spread,
                     _range(minutes),
                     "; ".join(each["devices"]),
