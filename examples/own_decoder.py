@@ -1,4 +1,4 @@
-"""The autoencoder with a decoder of one's own: every slot draws one blob.
+"""The autoencoder with your own decoder: every slot draws one blob.
 
     python examples/own_decoder.py
 

@@ -6,11 +6,11 @@ One rule for the training that starts again and for the tables that count failur
 import numpy as np
 
 MAX_STRIPES = 0.9
-# Of 21 runs of Slot Attention in results/, four have 0.48 to 0.63, and their pictures
-# show it. All others have 0.19 at most; two healthy runs had 0.32 early on.
+# Runs of Slot Attention whose pictures show it have 0.48 to 0.63; the others in
+# results/ have 0.21 at most, but two healthy ones had 0.32 early on.
 MAX_TERRITORIES = 0.4
-# Of five good seeds of tetrominoes_cpu (FG-ARI 0.94 to 0.98) one has 1.9 times the
-# median of the others; Slot MLP, which does not find the pieces, has 14 times.
+# Of five good seeds of an earlier tetrominoes_cpu (FG-ARI 0.94 to 0.98) one had 1.9
+# times the median of the others; Slot MLP, which does not find the pieces, has 14 times.
 MAX_ERROR_RATIO = 3.0
 MIN_SIBLINGS = 2  # One alone may be the odd one.
 

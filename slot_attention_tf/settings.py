@@ -105,8 +105,10 @@ def parse(field, text):
     try:
         if kind is tuple:
             return check(field, [int(each) for each in text.strip("()").split(",")])
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
         return check(field, kind(text))
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         if "Received" in str(error):
             raise
         raise ValueError(
@@ -144,4 +146,5 @@ def _words(kind):
         tuple: "integers with commas between them",
         int: "an integer",
         float: "a number",
+        bool: "true or false",
     }.get(kind, f"of type {kind.__name__}")

@@ -39,6 +39,8 @@ FIELDS = {field.name: field for field in dataclasses.fields(Example)}
         ("sizes", "4", (4,)),
         ("sizes", "4,5,6", (4, 5, 6)),
         ("color", "blue", "blue"),
+        ("flag", "true", True),
+        ("flag", "False", False),
     ],
 )
 def test_text_of_a_flag_becomes_a_value(name, text, value):
@@ -68,6 +70,8 @@ def test_wrong_texts_are_named():
         parse(FIELDS["count"], "many")
     with pytest.raises(ValueError, match="with commas.*Received: sizes='a,b'"):
         parse(FIELDS["sizes"], "a,b")
+    with pytest.raises(ValueError, match="true or false. Received: flag='off'"):
+        parse(FIELDS["flag"], "off")
 
 
 def test_json_keeps_everything():

@@ -107,10 +107,13 @@ def test_a_run_continues_and_is_scored_with_tensorflow(
     for folder, parts in zip(folders, ((4,), (2, 4)), strict=True):
         for steps in parts:
             flags = flags_of(tiny.DISCOVERY, num_train_steps=steps, ema=0.9)
+            flags += ["--append_colors", "--noimplicit_differentiation"]
             output = run(tmp_path, run_python, *flags, f"--model_dir={folder}")
             assert f"{steps}/{steps}" in output and "fg_ari" in output
-    changes = RunDirectory(folders[1]).read_config()["changes"]
-    assert changes == ["num_train_steps: 2 -> 4"]
+    config = RunDirectory(folders[1]).read_config()
+    assert config["changes"] == ["num_train_steps: 2 -> 4"]
+    assert config["settings"]["append_colors"] is True
+    assert config["settings"]["implicit_differentiation"] is False
 
     tiny.prepare_discovery(tmp_path / "data", num_test=32)
     scores = []

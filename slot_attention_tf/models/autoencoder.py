@@ -426,7 +426,7 @@ PRESETS = {
         **_LAPTOP_PATCHES,
         num_train_steps=5_000,
         decay_steps=4_000,
-        # Some runs with one start fail; the loss after 500 steps tells them from the
+        # Some starts find no sprites; the loss after 500 steps tells them from the
         # others (docs/guides/failures.md).
         num_starts=3,
     ),

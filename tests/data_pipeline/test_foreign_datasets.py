@@ -28,7 +28,7 @@ def make_scenes(height=6, width=8, number=5, largest=3):
     ]
 
 
-def write(path, features, scenes, label_map=None, **options):
+def write(path, features, scenes, label_map=None, splits=("train",), **options):
     """Prepares a dataset `foreign` with a builder that is forgotten afterwards."""
     with tfds.core.registered.skip_registration():
 
@@ -43,7 +43,7 @@ def write(path, features, scenes, label_map=None, **options):
                 )
 
             def _split_generators(self, dl_manager):
-                return {"train": self._generate_examples()}
+                return {name: self._generate_examples() for name in splits}
 
             def _generate_examples(self):
                 for i, scene in enumerate(scenes):
@@ -145,3 +145,17 @@ def test_another_file_format_is_an_error(tmp_path):
     write(tmp_path, features, make_scenes(), "mask", file_format="parquet")
     with pytest.raises(ValueError, match="Received: file_format='parquet'"):
         read(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_scripts_train_on_it_and_score_it(run_script, tmp_path, capsys):
+    """The command of "Your own data" in docs/data.md, with a small model."""
+    features = {"image": IMAGE, "mask": LABEL_MAPS["mask"]}
+    write(tmp_path, features, make_scenes(number=320), "mask", ("train", "test"))
+    small = {"encoder_filters": 4, "encoder_strides": 4, "decoder_filters": 4}
+    small |= {"batch_size": 4, "num_train_steps": 2, "warmup_steps": 1}
+    folders = {"data_dir": tmp_path, "model_dir": tmp_path / "run"}
+    given = {"preset": "multi_dsprites", "dataset": "foreign", "num_slots": 7}
+    assert not run_script("train_discovery.py", **given, **small, **folders)
+    assert not run_script("eval/discovery.py", **folders)
+    assert "320 images" in capsys.readouterr().out
