@@ -10,7 +10,7 @@ MAX_STRIPES = 0.9
 # results/ have 0.21 at most, but two healthy ones had 0.32 early on.
 MAX_TERRITORIES = 0.4
 # Of five good seeds of an earlier tetrominoes_cpu (FG-ARI 0.94 to 0.98) one had 1.9
-# times the median of the others; Slot MLP, which does not find the pieces, has 14 times.
+# times the median of the others; Slot MLP, which does not find the pieces, has 14.
 MAX_ERROR_RATIO = 3.0
 MIN_SIBLINGS = 2  # One alone may be the odd one.
 

@@ -25,7 +25,7 @@ import sys
 import numpy as np
 
 from slot_attention_tf.environment import prepare_environment
-from slot_attention_tf.training.run_directory import RunDirectory
+from slot_attention_tf.training.run_directory import RunDirectory, differences
 
 FOLDER = pathlib.Path("results")
 _MARKS = ("<!-- results: begin -->\n", "<!-- results: end -->\n")
@@ -68,7 +68,8 @@ def add_run(model_dir, folder=FOLDER):
 
     Raises:
         FileNotFoundError: If there is no run, or it has no evaluation.
-        ValueError: If a row of another run with the same name is there already.
+        ValueError: If a row of another run with the same name is there already, or rows
+            of the same preset with other settings.
     """
     run = RunDirectory(model_dir)
     config, evaluation = run.read_config(), run.read_final_evaluation()
@@ -101,6 +102,7 @@ def add_run(model_dir, folder=FOLDER):
                 f"{path} is the row of another run: delete it first if this run is to "
                 f"replace it. Received: model_dir={model_dir}"
             )
+    _check_settings(path, row)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(row, indent=2) + "\n", "utf-8")
     curve = "".join(json.dumps(each) + "\n" for each in run.read_metrics())
@@ -108,6 +110,21 @@ def add_run(model_dir, folder=FOLDER):
     if run.examples.exists() and not _others_with_examples(path, row):
         shutil.copy(run.examples, path.with_suffix(".npz"))
     return path
+
+
+def _check_settings(path, row):
+    """Raises ValueError if the row would be averaged with others of other settings."""
+    for file in sorted(path.parent.glob(f"{row['model_name']}_*.json")):
+        other = _read_row(file)
+        same = conditions(other) == conditions(row)
+        if file == path or other["model_name"] != row["model_name"] or not same:
+            continue
+        if changes := differences(other["settings"], row["settings"]):
+            raise ValueError(
+                f"{file} is of the same preset with other settings, and they would "
+                "be averaged: give another folder for such a row, --results=DIR. "
+                f"Received: {', '.join(changes)}"
+            )
 
 
 def run_name(model_name, seed, num_starts):
@@ -354,22 +371,23 @@ def main(arguments=None):
     readme.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args(arguments)
     try:
-        rows = []
-        if pathlib.Path(options.results).is_dir():  # The first run makes it.
-            rows = list(read_rows(options.results).values())
         if options.command == "add":
             for model_dir in options.model_dir:
                 print(add_run(model_dir, options.results))
         elif options.command == "ship":
             prepare_environment()
             print(ship_weights(options.model_dir, options.results, url=options.url))
-        elif options.command == "table":
-            print(table(rows))
-        elif not update_readme(options.readme, rows, options.check) and options.check:
-            raise ValueError(
-                f"{options.readme} and {options.results} differ: run "
-                "python -m slot_attention_tf.results readme"
-            )
+        else:
+            rows = list(read_rows(options.results).values())
+            if options.command == "table":
+                print(table(rows))
+            elif (
+                not update_readme(options.readme, rows, options.check) and options.check
+            ):
+                raise ValueError(
+                    f"{options.readme} and {options.results} differ: run "
+                    "python -m slot_attention_tf.results readme"
+                )
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

@@ -81,6 +81,12 @@ def check(field, value):
     if value is None and optional:
         return None
     if kind is tuple and isinstance(value, (list, tuple)):
+        length = _length(field)
+        if length not in (None, len(value)):
+            raise ValueError(
+                f"`{field.name}` must be {length} integers. "
+                f"Received: {field.name}={tuple(value)}"
+            )
         return tuple(_check_integer(field, each) for each in value)
     if kind is bool and isinstance(value, bool):
         return value
@@ -95,6 +101,15 @@ def check(field, value):
     raise ValueError(
         f"`{field.name}` must be {wanted}. Received: {field.name}={value!r}"
     )
+
+
+def _length(field):
+    """How many integers a field of type tuple takes; None for any number."""
+    annotation = field.type
+    if isinstance(annotation, types.UnionType):
+        annotation = typing.get_args(annotation)[0]
+    kinds = typing.get_args(annotation)
+    return None if Ellipsis in kinds else len(kinds)
 
 
 def parse(field, text):

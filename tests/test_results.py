@@ -72,6 +72,18 @@ def test_runs_are_added_once_and_never_overwritten(tmp_path):
         results.add_run(tmp_path / "nothing", tmp_path)
 
 
+def test_rows_of_other_settings_are_not_averaged(tmp_path):
+    folder = tmp_path / "results"
+    results.add_run(finished_run(tmp_path / "run", 0, 0.9), folder)
+    other = finished_run(tmp_path / "other", 1, 0.5)
+    config = RunDirectory(other).read_config()
+    config["settings"]["batch_size"] = 8
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"slot_attention_0.json.*batch_size: 32 -> 8"):
+        results.add_run(other, folder)
+    assert len(results.read_rows(folder)) == 1
+
+
 def test_the_readme_is_written_between_its_marks(tmp_path):
     rows_folder = tmp_path / "results"
     results.add_run(finished_run(tmp_path / "run", 0, 0.9), rows_folder)
@@ -139,6 +151,8 @@ def test_the_command_line(tmp_path, capsys):
     run = finished_run(tmp_path / "run", 0, 0.9)
     results.main([folder, "add", str(run)])
     assert "slot_attention_0.json" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="Error.* folder of results is not"):
+        results.main([f"--results={tmp_path / 'mistyped'}", "table"])
     results.main([folder, "table"])
     assert "| slot_attention | 0 | 0.900 |" in capsys.readouterr().out
     for command in ("add", "ship"):

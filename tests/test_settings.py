@@ -21,6 +21,7 @@ class Example:
     rate: float = setting("A rate.", 0.5)
     limit: float | None = setting("A limit.", None)
     sizes: tuple[int, ...] = setting("Sizes.", (1, 2))
+    window: tuple[int, int] | None = setting("A window.", None)
     flag: bool = setting("A switch.", False)
     color: str = setting("A colour.", "red", choices=("red", "blue"))
 
@@ -37,6 +38,8 @@ FIELDS = {field.name: field for field in dataclasses.fields(Example)}
         ("limit", "none", None),
         ("limit", "0.25", 0.25),
         ("sizes", "4", (4,)),
+        ("window", "none", None),
+        ("window", "4,5", (4, 5)),
         ("sizes", "4,5,6", (4, 5, 6)),
         ("color", "blue", "blue"),
         ("flag", "true", True),
@@ -54,6 +57,10 @@ def test_text_of_a_flag_becomes_a_value(name, text, value):
         ({"count": 1.5}, "at least 1. Received: count=1.5"),
         ({"rest": -1}, "at least 0. Received: rest=-1"),
         ({"sizes": (3, 0)}, "at least 1. Received: sizes=0"),
+        (
+            {"window": (1, 2, 3)},
+            r"must be 2 integers. Received: .*\(1, 2, 3\)",
+        ),
         ({"rate": "fast"}, "of type float. Received: rate='fast'"),
         ({"flag": 1}, "of type bool. Received: flag=1"),
         ({"color": "green"}, "one of red, blue. Received: color='green'"),

@@ -51,8 +51,8 @@ def _define_flags(task_name=None):
     define(
         "crop",
         None,
-        "Rows and columns to keep of another dataset: top, bottom, left, right.",
-        parse=_as_integers,
+        "Rows and columns to keep: top, bottom, left, right; none for all.",
+        parse=_as_crop,
     )
     define("max_num_objects", None, "Objects of a scene at most.", parse=as_integer)
     define("num_scenes", None, "Number of scenes.", parse=as_integer)
@@ -102,7 +102,8 @@ def _evaluate(task_name=None):
     dataset = _open(run)
     _score(run, dataset)
     _draw(run, dataset)
-    if getattr(run.model, "num_iterations", None) is not None:
+    # A SavedModel has the iterations it was exported with.
+    if run.step is not None and getattr(run.model, "num_iterations", None) is not None:
         for num_iterations in FLAGS.sweep_iterations:
             label = f"T = {num_iterations:2}  "
             _score(run, dataset, label, num_iterations=num_iterations)
@@ -192,9 +193,11 @@ def _load(task_name):
             "Set prediction takes whole images: an object outside of a crop would have "
             f"to be predicted too. Received: --crop={','.join(map(str, FLAGS.crop))}"
         )
-    names = ("dataset", "crop", "max_num_objects", "batch_size", "num_slots")
+    names = ("dataset", "max_num_objects", "batch_size", "num_slots")
     given = {name: FLAGS[name].value for name in names}
     given = {name: value for name, value in given.items() if value is not None}
+    if FLAGS["crop"].present:  # Also if it is none.
+        given["crop"] = FLAGS.crop
     return dataclasses.replace(run, preset=dataclasses.replace(run.preset, **given))
 
 
@@ -227,6 +230,13 @@ def _draw(run, dataset):
             run.task, run.model, batch, FLAGS.seed, **_call_options()
         )
         save_examples(run.directory.examples, examples)
+
+
+def _as_crop(text):
+    from slot_attention_tf.presets import Preset
+    from slot_attention_tf.settings import parse
+
+    return parse(Preset.__dataclass_fields__["crop"], text)
 
 
 def _as_integers(text):

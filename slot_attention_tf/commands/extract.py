@@ -81,7 +81,7 @@ def _photos(loaded, photos):
     from slot_attention_tf.commands.photos import as_input, find_photos, read_photo
 
     files = find_photos(photos)
-    images = np.stack([as_input(read_photo(file), loaded.model) for file in files])
+    images = np.stack([as_input(read_photo(file), loaded) for file in files])
     dataset = tf.data.Dataset.from_tensor_slices({"image": images})
     return {"files": [str(file) for file in files]}, dataset.batch(FLAGS.batch_size)
 
@@ -95,13 +95,20 @@ def _dataset(loaded):
             "A file *.keras does not say what data it was trained on: give photos, or "
             f"the folder of its run as --model. Received: --model={FLAGS.model}"
         )
-    preset = loaded.preset
+    from slot_attention_tf.data.decoding import has_label_map
+    from slot_attention_tf.data.prepare import open_prepared
+
+    preset, options = loaded.preset, {}
     if FLAGS.dataset is not None:
         preset = dataclasses.replace(preset, dataset=FLAGS.dataset)
+    if loaded.task.name == "discovery":  # Without labels there are no scores.
+        builder = open_prepared(preset.dataset, FLAGS.data_dir)
+        options["labels"] = has_label_map(builder)
     return loaded.task.open_dataset(
         preset,
         FLAGS.split or loaded.task.test_split,
         FLAGS.data_dir,
         batch_size=FLAGS.batch_size,
         num_scenes=FLAGS.num_scenes,
+        **options,
     )

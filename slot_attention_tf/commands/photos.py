@@ -129,16 +129,19 @@ def read_photo(file):
         raise PhotoError(f"{file} cannot be read as a photo: {error}") from error
 
 
-def as_input(photo, model):
+def as_input(photo, loaded):
     """What a model takes of a photo, squeezed to its size.
 
     Args:
         photo: A PIL image in RGB.
-        model: A model of this package.
+        loaded: A `LoadedModel`. If it was trained without colours, the photo loses its.
 
     Returns:
         Float32 array `[H, W, C]`.
     """
-    grey = model.num_channels == 1
-    pixels = np.asarray(photo.convert("L"))[..., None] if grey else np.asarray(photo)
-    return keras.ops.convert_to_numpy(preprocess_images(pixels, model.resolution))
+    channels, pixels = loaded.model.num_channels, np.asarray(photo)
+    if channels == 1 or getattr(loaded.preset, "grayscale", False):
+        grey = np.asarray(photo.convert("L"))[..., None]
+        pixels = np.repeat(grey, channels, axis=-1)
+    images = preprocess_images(pixels, loaded.model.resolution)
+    return keras.ops.convert_to_numpy(images)

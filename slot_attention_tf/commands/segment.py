@@ -55,7 +55,7 @@ def _segment(photos):
     unreadable = []
     for file, paths in pictures.items():
         try:
-            _segment_one(loaded.model, file, paths)
+            _segment_one(loaded, file, paths)
         except PhotoError as error:
             unreadable.append(str(error))
     print(f"Pictures: {FLAGS.out}")
@@ -91,7 +91,7 @@ def _names(files, num_slots):
     return pictures
 
 
-def _segment_one(model, file, paths):
+def _segment_one(loaded, file, paths):
     """Writes the pictures of one photo."""
     import numpy as np
     import tensorflow as tf
@@ -102,9 +102,9 @@ def _segment_one(model, file, paths):
     from slot_attention_tf.visualization import slot_palette
 
     photo = read_photo(file)
-    image = tf.data.Dataset.from_tensors({"image": as_input(photo, model)[None]})
+    image = tf.data.Dataset.from_tensors({"image": as_input(photo, loaded)[None]})
     options = {"num_slots": FLAGS.num_slots, "num_iterations": FLAGS.num_iterations}
-    (outputs,) = predict(model, image, FLAGS.seed, **options)
+    (outputs,) = predict(loaded.model, image, FLAGS.seed, **options)
     masks = outputs["masks"][0, ..., 0].astype("float32")  # [K, h, w]
     # Masks are enlarged before the argmax: its borders are then smooth.
     masks = [

@@ -234,7 +234,7 @@ def set_prediction_dataset(
 
     folder = None
     if _shrinks(shape, resolution, crop):
-        how = {"crop": crop, "max_num_objects": max_num_objects}
+        how = {"crop": crop, "max_num_objects": max_num_objects, "labels": labels}
         folder = decoded.decoded_folder(builder, shards, selected, how)
     batches = batching.make_batches(
         shards, selected, decode, settings, builder.info.full_name, folder

@@ -8,6 +8,8 @@ python -m slot_attention_tf.data.prepare tetrominoes/tiny --num_train=1000
 import argparse
 import contextlib
 import dataclasses
+import sys
+import warnings
 
 import tensorflow_datasets as tfds
 from etils import epath
@@ -40,6 +42,14 @@ def prepare(name, data_dir=None, manual_dir=None, **options):
     builder_cls, config, _ = _resolve(name)
     known = builder_cls.builder_configs
     if config not in known and options:
+        names = {
+            field.name for field in dataclasses.fields(builder_cls.builder_config_cls)
+        }
+        if unknown := options.keys() - names:
+            raise ValueError(
+                f"The options of {builder_cls.name!r} are {sorted(names)}. "
+                f"Received: {', '.join(f'{n}={options[n]!r}' for n in sorted(unknown))}"
+            )
         config = builder_cls.builder_config_cls(name=config, **options)
     elif options or (config and config not in known):
         with contextlib.suppress(FileNotFoundError):
@@ -55,8 +65,15 @@ def prepare(name, data_dir=None, manual_dir=None, **options):
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
         )
-    elif options:
+        return builder
+    if options:
         _check_options(builder, options)
+    if manual_dir is not None:
+        warnings.warn(
+            f"{builder.data_path} was prepared before and is not read again: delete it "
+            f"to prepare other files. Received: manual_dir={str(manual_dir)!r}",
+            stacklevel=2,
+        )
     return builder
 
 
@@ -152,11 +169,14 @@ def _parse_arguments(arguments):
         help="directory that holds the public file: directly, or in the "
         "folders of the public bucket; nothing is downloaded then",
     )
-    name = parser.parse_known_args(arguments)[0].name
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # With a name, the help lists the flags of that dataset too.
+    others = [word for word in arguments if word not in ("-h", "--help")]
+    name = parser.parse_known_args(others or arguments)[0].name
     config_cls = _resolve(name)[0].builder_config_cls
     base = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
     for field in dataclasses.fields(config_cls) if config_cls else ():
-        if field.name not in base:
+        if field.name not in base and field.type not in (dict, dict | None):
             kind = {"type": field.type if callable(field.type) else str}
             if field.type is bool:
                 kind = {"action": argparse.BooleanOptionalAction}

@@ -198,7 +198,7 @@ def discovery_outputs(recon_combined, recons, masks, slots, attention=None):
 
 
 def default_encoder(resolution, **kwargs):
-    """The paper's encoder: 64 channels from 128 pixels on, 32 below."""
+    """The paper's encoder: 64 channels from 128 pixels on, 32 below; 64 features."""
     filters = 64 if min(resolution) >= 128 else 32
     return ConvEncoder(resolution, filters=(filters,) * 4, feature_size=64, **kwargs)
 

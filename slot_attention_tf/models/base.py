@@ -130,7 +130,9 @@ class BaseModel(keras.Model):
         self._check_range(x)
         return super().predict(x, *args, **kwargs)
 
-    def fit(self, x=None, y=None, sample_weight=None, class_weight=None, **kwargs):
+    def fit(
+        self, x=None, y=None, *args, sample_weight=None, class_weight=None, **kwargs
+    ):
         """As `keras.Model.fit`, without weights that Keras would ignore."""
         if class_weight is not None:
             raise ValueError(
@@ -145,7 +147,7 @@ class BaseModel(keras.Model):
             )
         self._check_range(x)
         self._build_optimizer()
-        return super().fit(x, y, sample_weight=sample_weight, **kwargs)
+        return super().fit(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def _build_optimizer(self):
         """Makes the optimizer's variables before TensorFlow traces a step.
@@ -240,6 +242,8 @@ class BaseModel(keras.Model):
         | `"onnx"` | a file for ONNX Runtime | any `B` and `K` |
         | `"litert"` | a file for LiteRT, built-in operations only | `B` and `K` fixed |
 
+        `K` is fixed too of a Slot MLP and of models that start from `noise`.
+
         A SavedModel can also draw random starts, anew or from a seed. ONNX and LiteRT
         cannot take a seed: draw the start in the program. `export_onnx_steps` writes a
         file that turns standard normal noise into initial slots.
@@ -332,8 +336,8 @@ class BaseModel(keras.Model):
 
                 - a key of `presets`: weights that come with the package are loaded,
                   and without any the model is untrained, which a warning says;
-                - the folder of a training run, for its `model.keras` or, of a run that
-                  is not finished, its newest checkpoint;
+                - the folder of a training run, for its `model.keras`, written when a
+                  run ends, or if there is none its newest checkpoint;
                 - a folder written by `save_to_preset`, or `"hf://user/name"` for such
                   a folder on the Hugging Face Hub;
                 - a file `*.keras`, written by `save`.

@@ -47,6 +47,9 @@ class SlotAttentionClassifier(SlotModel):
         encoder: Optional layer from images `[B, H, W, C]` to features `[B, N, F]`.
             Default: the paper's, with the strides 1, 2, 2, 1.
         seed: Optional integer, the seed of the initial slots.
+        slot_attention: Optional layer to stand in the place of Slot Attention, see
+            `SlotAttentionAutoEncoder`.
+        property_weights: Optional weights of the properties, see `HungarianHuberLoss`.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:

@@ -43,7 +43,8 @@ class SlotMLPClassifierPreset(_WithSlotMLP, classifier.ClassifierPreset):
     """Settings of a classifier with a Slot MLP."""
 
 
-# A feature map of the laptop presets is smaller than 16x16: it keeps its size.
+# Laptop presets with smaller maps than 16x16, to keep the first layer small:
+# Tetrominoes keeps its 7x7, set prediction halves its 16x16.
 _SMALL_MAPS = {
     "tetrominoes_cpu": (7, 7),
     "clevr_cpu": (8, 8),

@@ -164,11 +164,11 @@ def figure_5c(runs, size):
     """AP on scenes of exactly N objects, with as many slots."""
 
     def keep(group):
-        trained_with = group.runs[0].evaluation.get("num_iterations")
+        own = ("num_iterations", "dataset", "split")
         return lambda each: (
             each.get("num_objects")
             and each["num_slots"] == each["num_objects"]
-            and each.get("num_iterations") == trained_with
+            and all(each.get(k) == group.runs[0].evaluation.get(k) for k in own)
         )
 
     return _figure_by_distance(

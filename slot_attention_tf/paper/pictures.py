@@ -112,7 +112,7 @@ def figure_6(runs, size):
     meaning = (
         "The image, lit where a slot attends; below it the predicted properties and "
         "those of the matched object: green if size, material, shape and colour agree, "
-        "red if not, grey for slots that report no object."
+        "red if not, grey for slots that rightly report no object."
     )
     experiment = find_experiment("clevr10")
     found = _median_example(runs, size, experiment, "slot_attention")

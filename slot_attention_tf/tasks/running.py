@@ -210,6 +210,12 @@ def resolve(task, entry, preset_name, given):
     chosen = {name: value for name, value in given.items() if name in option_names}
     defaults = RunOptions(model_dir=task.default_model_dir)
     settings = {name: value for name, value in given.items() if name not in chosen}
+    names = {field.name for field in dataclasses.fields(preset)}
+    if unknown := {name: settings[name] for name in settings.keys() - names}:
+        raise ValueError(
+            f"A run of {entry.name} takes {', '.join(sorted(names | option_names))}. "
+            f"Received: {', '.join(f'{name}={v!r}' for name, v in unknown.items())}"
+        )
     return (
         replace(preset, **settings),
         replace(defaults, **chosen),

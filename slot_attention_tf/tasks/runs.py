@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import importlib.metadata
+import os
 import platform
 
 import keras
@@ -94,7 +95,7 @@ def load_run(model_dir, find_task):
 
     Raises:
         FileNotFoundError: If there is no run in the folder, or no weights yet.
-        ValueError: If the run was written by version 0.1.
+        ValueError: If the folder holds a saved model, or a run of version 0.1.
     """
     directory = RunDirectory(model_dir)
     config = directory.read_config()
@@ -102,6 +103,11 @@ def load_run(model_dir, find_task):
         raise FileNotFoundError(
             f"{model_dir} holds no run: it has no config.json. Train one with "
             f"--model_dir={model_dir}, or give the folder of another run."
+        )
+    if "class_name" in config:
+        raise ValueError(
+            f"{model_dir} holds no run but a saved model, which from_preset loads. For "
+            "a command, save it by model.save and give the file *.keras."
         )
     if "task" not in config:
         raise ValueError(
@@ -131,7 +137,8 @@ def sibling_scores(directory):
     own = directory.path.resolve()
     scores = []
     for folder in sorted(own.parent.iterdir()):
-        if folder == own or not (folder / "evaluation.jsonl").exists():
+        # os.path: False, not an error, in folders that others alone may read.
+        if folder == own or not os.path.exists(folder / "evaluation.jsonl"):
             continue
         other = RunDirectory(folder)
         row, config = other.read_final_evaluation(), other.read_config()

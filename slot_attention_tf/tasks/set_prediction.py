@@ -47,6 +47,17 @@ class SetPrediction(Task):
         )
 
     def check(self, preset):
+        if preset.crop is not None or preset.grayscale:
+            raise ValueError(
+                "Set prediction takes whole images in colour: an object outside of a "
+                "crop, and every colour, would have to be predicted too. "
+                f"Received: crop={preset.crop}, grayscale={preset.grayscale}"
+            )
+        if preset.max_num_objects is None:
+            raise ValueError(
+                "Set prediction needs the size of its sets: give an integer of at "
+                "least 1. Received: max_num_objects=None"
+            )
         if preset.num_slots < preset.max_num_objects:
             raise ValueError(
                 f"Scenes hold up to max_num_objects={preset.max_num_objects}: use at "

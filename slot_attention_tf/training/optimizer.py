@@ -13,8 +13,14 @@ def make_optimizer(preset):
         A Keras optimizer, without clipping (see `clip_norm`).
 
     Raises:
-        ValueError: If `ema` is neither None nor between 0 and 1.
+        ValueError: If `ema` is neither None nor between 0 and 1, or `clip_norm` neither
+            None nor above 0.
     """
+    if preset.clip_norm is not None and not preset.clip_norm > 0:
+        raise ValueError(
+            "`clip_norm` must be above 0, or None for no clipping. "
+            f"Received: clip_norm={preset.clip_norm}"
+        )
     schedule = WarmupExponentialDecay(
         preset.learning_rate, preset.warmup_steps, preset.decay_rate, preset.decay_steps
     )

@@ -111,11 +111,12 @@ class RunDirectory:
             self._check_same_run(previous, config)
             if finished:
                 return
-            changes = _differences(previous["settings"], config["settings"])
-            changes += _differences(*map(_precision, (previous, config)))
+            changes = differences(previous["settings"], config["settings"])
+            changes += differences(*map(_precision, (previous, config)))
             for change in changes:
                 print(f"Changed in {self}: {change}")
             config["changes"] = [*previous.get("changes", []), *changes]
+            config["started"] = previous.get("started", config.get("started"))
         self.write_text("config.json", json.dumps(config, indent=2) + "\n")
 
     def start(self, number):
@@ -214,26 +215,27 @@ class RunDirectory:
         return self._read_rows("evaluation.jsonl")
 
     def read_final_evaluation(self):
-        """Returns the last row on the data and with the sizes of the first, or None.
+        """Returns the row that says what the run reached, or None.
 
         The first evaluation of a run is made at its end, as it was trained. Others may
-        be of more slots, fewer iterations or other scenes.
+        be of more slots, fewer iterations or other scenes. Of those like the first one,
+        this is the last on the most scenes at the latest step.
         """
         rows = self.read_evaluations()
-        return {_kind(row): row for row in rows}[_kind(rows[0])] if rows else None
+        return _best_of_kinds(rows)[_kind(rows[0])] if rows else None
 
     def read_sweeps(self):
-        """Returns the last row of each kind made at the step of the final one.
+        """Returns the best row of each kind made at the step of the final one.
 
         Kinds differ in data or in sizes, such as the number of iterations. The final
         evaluation is one of them; an empty list means that there are no others.
         """
         final = self.read_final_evaluation()
-        kinds = {
-            _kind(row): row
+        kinds = _best_of_kinds(
+            row
             for row in self.read_evaluations()
             if final is not None and row["step"] == final["step"]
-        }
+        )
         return list(kinds.values()) if len(kinds) > 1 else []
 
     def append_evaluation(self, row):
@@ -282,6 +284,20 @@ def _kind(row):
     return tuple(row.get(name) for name in _OF_AN_EVALUATION)
 
 
+def _best_of_kinds(rows):
+    """The last row on the most scenes at the latest step, by the kind of the row."""
+
+    def size(row):
+        return row.get("step") or 0, row.get("num_images") or 0
+
+    best = {}
+    for row in rows:
+        kind = _kind(row)
+        if kind not in best or size(row) >= size(best[kind]):
+            best[kind] = row
+    return best
+
+
 def _as_lines(rows):
     return "".join(json.dumps(row) + "\n" for row in rows)
 
@@ -297,7 +313,8 @@ def _precision(config):
     return {"precision": options["precision"]} if "precision" in options else {}
 
 
-def _differences(old, new):
+def differences(old, new):
+    """Sentences on the settings in which two dictionaries differ."""
     # A run of an older version lacks newer settings, and used what are now defaults.
     return [
         f"{name}: {old[name]} -> {new[name]}"

@@ -18,14 +18,14 @@ class WarmupExponentialDecay(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, learning_rate, warmup_steps, decay_rate, decay_steps):
-        for name, value, valid in (
-            ("learning_rate", learning_rate, learning_rate > 0),
-            ("warmup_steps", warmup_steps, warmup_steps >= 0),
-            ("decay_rate", decay_rate, 0 < decay_rate <= 1),
-            ("decay_steps", decay_steps, decay_steps >= 1),
+        for name, value, wanted, valid in (
+            ("learning_rate", learning_rate, "above 0", learning_rate > 0),
+            ("warmup_steps", warmup_steps, "at least 0", warmup_steps >= 0),
+            ("decay_rate", decay_rate, "in (0, 1]", 0 < decay_rate <= 1),
+            ("decay_steps", decay_steps, "at least 1", decay_steps >= 1),
         ):
             if not valid:
-                raise ValueError(f"`{name}` is out of range. Received: {name}={value}")
+                raise ValueError(f"`{name}` must be {wanted}. Received: {name}={value}")
         self.learning_rate = learning_rate
         self.warmup_steps = warmup_steps
         self.decay_rate = decay_rate

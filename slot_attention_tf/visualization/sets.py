@@ -29,7 +29,8 @@ def set_prediction_figure(images, attention, predictions, targets, grid):
     A slot's picture is the image, lit where the slot attends in the last iteration.
     Below it stand the predicted properties and those of the true object matched to
     it by least absolute difference: green if size, material, shape and colour all
-    agree, red if not. Slots that report no object (confidence below 0.5) are grey.
+    agree, red if not. Slots that report no object (confidence below 0.5) are grey, or
+    red if a true object is left for them.
 
     Args:
         images: float array `[B, H, W, C]` in [-1, 1].

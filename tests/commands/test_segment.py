@@ -144,6 +144,24 @@ def test_a_model_without_masks_is_refused(run, draw, tmp_path):
     assert "finds objects" in message and "SlotAttentionClassifier" in message
 
 
+@pytest.mark.slow
+def test_a_model_of_grey_images_sees_grey_photos(run_installed, draw, tmp_path):
+    photo = draw("a.png", 64, 64)
+    Image.open(photo).convert("L").convert("RGB").save(tmp_path / "a.png")
+    pictures = []
+    for out, file in (("colour", photo), ("grey", tmp_path / "a.png")):
+        options = {"model": "clevr6_grayscale_cpu", "out": tmp_path / out}
+        assert not run_installed(segment.main, file, **options)
+        pictures.append(np.asarray(read(tmp_path / out / "a_slot_0.png")))
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_a_folder_of_save_to_preset_is_no_run(run, draw, model, tmp_path):
+    model.save_to_preset(tmp_path / "saved")
+    message = run(draw("a.png"), model=tmp_path / "saved")
+    assert "no run but a saved model" in message and "*.keras" in message
+
+
 def test_weights_of_the_package_are_the_default(run_installed, draw, tmp_path, capsys):
     run = functools.partial(run_installed, segment.main, out=tmp_path / "out")
     assert not run(draw("a.png"))

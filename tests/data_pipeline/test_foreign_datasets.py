@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from slot_attention_tf.commands import extract
 from slot_attention_tf.data.pipelines import discovery_dataset
 
 LABEL_MAPS = {
@@ -148,7 +149,9 @@ def test_another_file_format_is_an_error(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_scripts_train_on_it_and_score_it(run_script, tmp_path, capsys):
+def test_the_scripts_train_on_it_and_score_it(
+    run_script, run_installed, tmp_path, capsys
+):
     """The command of "Your own data" in docs/data.md, with a small model."""
     features = {"image": IMAGE, "mask": LABEL_MAPS["mask"]}
     write(tmp_path, features, make_scenes(number=320), "mask", ("train", "test"))
@@ -157,5 +160,11 @@ def test_the_scripts_train_on_it_and_score_it(run_script, tmp_path, capsys):
     folders = {"data_dir": tmp_path, "model_dir": tmp_path / "run"}
     given = {"preset": "multi_dsprites", "dataset": "foreign", "num_slots": 7}
     assert not run_script("train_discovery.py", **given, **small, **folders)
-    assert not run_script("eval/discovery.py", **folders)
+    assert not run_script("eval/discovery.py", **folders, crop="0,6,1,7")
+    assert not run_script("eval/discovery.py", **folders, crop="none")
     assert "320 images" in capsys.readouterr().out
+    write(tmp_path / "bare", {"image": IMAGE}, make_scenes(), splits=("test",))
+    flags = {"model": tmp_path / "run", "data_dir": tmp_path / "bare"}
+    assert not run_installed(extract.main, **flags, out=tmp_path / "slots.npz")
+    with np.load(tmp_path / "slots.npz") as arrays:
+        assert arrays["slots"].shape == (5, 7, 64) and "fg_ari" not in arrays

@@ -101,6 +101,19 @@ def test_command_line(tmp_path, capsys):
     assert builder.info.metadata["config"]["seed"] == 3
 
 
+def test_the_help_of_a_dataset_lists_its_options(capsys):
+    for name in ("tetrominoes/own", "clevr_with_masks/own"):
+        with pytest.raises(SystemExit):
+            prepare_module.main([name, "--help"])
+        printed = capsys.readouterr().out
+        assert "--num_train" in printed and "--code_names" not in printed
+
+
+def test_an_unknown_option_is_named(tmp_path):
+    with pytest.raises(ValueError, match="'num_train'.*Received: num_trian=5"):
+        prepare("tetrominoes/own", tmp_path, num_trian=5)
+
+
 @pytest.mark.slow
 def test_command_line_help_lists_the_datasets():
     # As a program: `runpy` warns if the package has imported the module already.

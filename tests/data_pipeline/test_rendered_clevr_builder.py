@@ -58,6 +58,12 @@ def test_properties_are_those_of_the_files(data_dir):
             np.testing.assert_allclose(found, described["3d_coords"], atol=1e-5)
 
 
+def test_a_second_folder_is_not_taken_for_the_first(data_dir, tmp_path):
+    arguments = ["rendered_clevr", f"--data_dir={data_dir}", f"--manual_dir={tmp_path}"]
+    with pytest.warns(UserWarning, match="was prepared before and is not read again"):
+        prepare_module.main(arguments)
+
+
 def test_folders_and_scenes_that_cannot_be_read(tmp_path):
     with pytest.raises(SystemExit, match=r"NAME.json: give it as --manual_dir.*None"):
         prepare_module.main(["rendered_clevr", f"--data_dir={tmp_path / 'data'}"])

@@ -161,6 +161,13 @@ def test_weights_that_keras_would_ignore_are_refused(rng):
         model.fit(images, images, class_weight={0: 1.0})
 
 
+def test_fit_takes_arguments_in_the_order_of_keras(rng):
+    model = small_model("autoencoder")
+    model.compile()
+    history = model.fit(random_images(rng), None, 2, 3, 0)
+    assert len(history.epoch) == 3 and history.params["steps"] == 2
+
+
 def test_fit_without_targets_is_explained(rng):
     model = small_model("classifier")
     model.compile()

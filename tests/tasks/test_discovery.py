@@ -139,6 +139,10 @@ def test_values_below_one_are_refused(train, flag, capsys):
     assert f"must be at least 1. Received: {flag}=0" in capsys.readouterr().err
 
 
+def test_a_norm_of_zero_is_refused(train):
+    assert "clip_norm=0.0" in train(clip_norm=0)
+
+
 @pytest.mark.slow
 def test_too_few_slots_are_a_warning(train):
     with pytest.warns(UserWarning, match="num_slots=2 .*3 objects.* 4 slots"):
@@ -168,6 +172,10 @@ def test_eval_prints_draws_and_keeps_a_row(evaluate, finished_run, capsys):
 def test_eval_counts_images_after_the_filter(evaluate, finished_run, capsys):
     assert not evaluate(model_dir=finished_run, num_scenes=5, max_num_objects=3)
     assert "over 5 images" in capsys.readouterr().out
+    # A look at a few scenes does not replace what the run reached.
+    assert not evaluate(model_dir=finished_run, num_scenes=5)
+    assert "over 5 images" in capsys.readouterr().out
+    assert RunDirectory(finished_run).read_final_evaluation()["num_images"] == 320
 
 
 def test_eval_of_no_run_is_an_error(evaluate, tmp_path):

@@ -1,10 +1,12 @@
 """train_set_prediction.py and eval/set_prediction.py, run as a user runs them."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
 
+import slot_attention_tf as sa
 from slot_attention_tf.tasks import find_task
 from slot_attention_tf.tasks.runs import load_run
 from slot_attention_tf.training.run_directory import RunDirectory
@@ -50,6 +52,18 @@ def test_a_run_and_its_evaluation(
 
 
 @pytest.mark.slow
+def test_a_saved_model_is_evaluated(run_script, set_prediction_data, tmp_path, capsys):
+    encoder = sa.ConvEncoder((64, 64), filters=(4,), strides=(8,))
+    model = sa.SlotAttentionClassifier((64, 64), 4, 2, slot_size=8, encoder=encoder)
+    sa.export_saved_model(model, tmp_path / "saved")
+    data = {"preset": "clevr_cpu", "dataset": "synthetic_clevr/tiny"}
+    data |= {"saved_model": tmp_path / "saved", "data_dir": set_prediction_data}
+    assert not run_script("eval/set_prediction.py", **data)
+    output = capsys.readouterr().out
+    assert "over 20 images" in output and "T =" not in output
+
+
+@pytest.mark.slow
 def test_slot_mlp_trains_and_is_evaluated(train, tmp_path, capsys):
     assert not train(model="slot_mlp")
     assert "AP@inf" in capsys.readouterr().out
@@ -67,6 +81,19 @@ def test_nan_stops_the_script_and_keeps_the_checkpoint(train, tmp_path):
 def test_fewer_slots_than_objects_are_refused(train, tmp_path):
     message = train(num_slots=3)
     assert "max_num_objects=4" in message and "num_slots=3" in message
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("grayscale", "true", "whole images in colour.*grayscale=True"),
+        ("crop", "0,8,0,8", r"outside of a crop.*crop=\(0, 8, 0, 8\)"),
+        ("max_num_objects", "none", "an integer of at least 1.*max_num_objects=None"),
+    ],
+)
+def test_what_sets_cannot_have_is_refused(train, tmp_path, name, value, message):
+    assert re.search(message, train(**{name: value}))
     assert not (tmp_path / "run").exists()
 
 
@@ -103,4 +130,4 @@ def test_a_setting_of_another_model_is_named(run_script, set_prediction_data, tm
         data_dir=set_prediction_data,
         model_dir=tmp_path / "run",
     )
-    assert "DSPNPreset has the settings" in message and "slot_size=8" in message
+    assert "A run of dspn takes" in message and "slot_size=8" in message

@@ -57,6 +57,30 @@ def test_other_settings_may_change_and_the_change_is_kept(tmp_path, capsys):
     ]
 
 
+def test_a_run_that_continues_keeps_when_it_was_started(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.open_run({**config(), "started": "yesterday"})
+    run.open_run({**config(), "started": "today"})
+    assert run.read_config()["started"] == "yesterday"
+
+
+def test_the_final_evaluation_is_the_last_on_most_scenes(tmp_path):
+    run = RunDirectory(tmp_path)
+    for step, num_images, seed, score in (
+        (4, 500, 0, 0.1),  # As trained elsewhere, and scored in short.
+        (4, 15_000, 0, 0.2),
+        (4, 15_000, 0, 0.3),
+        (4, 8, 0, 0.4),
+        (4, 20_000, 1, 0.5),  # Other random starts.
+    ):
+        facts = {"step": step, "seed": seed, "num_images": num_images}
+        run.append_evaluation({**facts, "score": score})
+    assert run.read_final_evaluation()["score"] == 0.3
+    assert [row["score"] for row in run.read_sweeps()] == [0.3, 0.5]
+    run.append_evaluation({"step": 6, "seed": 0, "num_images": 500, "score": 0.6})
+    assert run.read_final_evaluation()["score"] == 0.6
+
+
 def test_a_change_of_precision_is_kept(tmp_path):
     run = RunDirectory(tmp_path)
     run.open_run({**config(), "options": {"precision": "bfloat16", "restarts": 0}})

@@ -10,7 +10,6 @@ import numpy as np
 RESOLUTION = (35, 35)
 NUM_PIECES = 3
 MAX_NUM_ENTITIES = 1 + NUM_PIECES
-CELL_SIZE = 5
 
 # All 19 fixed tetrominoes; `/` ends a row of cells. The shape code of a piece is its
 # position here plus one, as 0 stands for the background.
