@@ -148,6 +148,11 @@ def main():
         for name in model_names(arguments.task)
         if arguments.preset in find_model(arguments.task, name).presets
     ]
+    if OURS not in names:
+        parser.error(
+            f"--models must hold {OURS}, with which the others are compared. "
+            f"Received: {', '.join(names)}"
+        )
     memory = {name: measure_memory(name, arguments) for name in names}
     steps, parameters = {}, {}
     for name in names:

@@ -337,9 +337,17 @@ def update_readme(readme, rows, check=False):
 
     Returns:
         Whether the file said the same before.
+
+    Raises:
+        ValueError: If the file lacks the marks.
     """
     readme = pathlib.Path(readme)
     text = readme.read_text("utf-8")
+    if not all(mark in text for mark in _MARKS):
+        raise ValueError(
+            f"The tables stand between the lines {_MARKS[0].strip()} and "
+            f"{_MARKS[1].strip()}: add both. Received: {readme}, without them"
+        )
     begin, end = (text.index(mark) for mark in _MARKS)
     begin += len(_MARKS[0])
     same = text[begin:end] == "\n" + table(rows) + "\n"

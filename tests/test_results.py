@@ -90,6 +90,9 @@ def test_the_readme_is_written_between_its_marks(tmp_path):
     rows = results.read_rows(rows_folder).values()
     readme = tmp_path / "README.md"
     begin, end = results._MARKS
+    readme.write_text("no marks")
+    with pytest.raises(ValueError, match="add both. Received: .*README.md"):
+        results.update_readme(readme, rows)
     readme.write_text(f"before\n{begin}old\n{end}after\n")
     assert not results.update_readme(readme, rows, check=True)
     assert "old" in readme.read_text()

@@ -26,8 +26,8 @@ def define(name, default, text, parse=None, choices=None):
     elif isinstance(default, bool) or parse is bool:
         flag = flags.BooleanFlag(name, default, text)
     else:
-        kinds = {int: flags.IntegerParser, float: flags.FloatParser}
-        parser = _Parser(parse) if parse else kinds.get(type(default), _Text)()
+        kinds = {int: flags.IntegerParser(lower_bound=0), float: flags.FloatParser()}
+        parser = _Parser(parse) if parse else kinds.get(type(default), _Text())
         flag = flags.Flag(parser, flags.ArgumentSerializer(), name, default, text)
     flags.DEFINE_flag(flag, module_name=sys.argv[0])
 

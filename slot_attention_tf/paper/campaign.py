@@ -319,6 +319,8 @@ def main(arguments=None):
             failures = carry_out_all(campaign, jobs, visible_gpus())
     except (StoppedError, KeyboardInterrupt) as error:
         sys.exit(f"Stopped. {error}")
+    except subprocess.CalledProcessError as error:  # Of the data, before all runs.
+        sys.exit(f"The data could not be prepared, as said above. {error}")
     for job, error in failures:
         print(f"FAILED: {job}: {error}")
     if failures:

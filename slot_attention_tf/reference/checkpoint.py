@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 
 from slot_attention_tf.layers.conv_encoder import ConvEncoder
+from slot_attention_tf.layers.slot_attention import SlotAttention
 from slot_attention_tf.layers.slot_initializer import SlotInitializer
 from slot_attention_tf.layers.spatial_broadcast_decoder import SpatialBroadcastDecoder
 from slot_attention_tf.models.autoencoder import SlotAttentionAutoEncoder
@@ -57,6 +58,7 @@ def _targets(model):
             f"SlotAttentionClassifier. Received: {type(model).__name__}"
         )
     _check_part("encoder", model.encoder, ConvEncoder)
+    _check_part("slot_attention", model.slot_attention, SlotAttention)
     initializer = model.slot_attention.slot_initializer
     _check_part("slot_attention.slot_initializer", initializer, SlotInitializer)
     layers = {**_encoder_layers(model.encoder), **_attention_layers(model)}

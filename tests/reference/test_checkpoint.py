@@ -194,6 +194,11 @@ def test_missing_and_extra_variables_are_named_and_nothing_is_assigned(rng, tmp_
             ),
             "ConvEncoder.*model.encoder of type Sequential",
         ),
+        (
+            "autoencoder",
+            lambda: small_autoencoder(slot_attention=sa.SlotMLP(7, 64, (32, 32))),
+            "SlotAttention.*model.slot_attention of type SlotMLP",
+        ),
     ],
 )
 def test_another_architecture_is_refused(rng, tmp_path, kind, make, message):
