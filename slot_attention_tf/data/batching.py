@@ -179,10 +179,15 @@ def map_batches(batches, function):
 
 def _count_objects(builder, split, shards):
     """Returns the number of objects of every scene of a split, `[n]`."""
-    noted = (builder.info.metadata or {}).get("num_objects", {})
-    if split in noted:
-        return np.array(noted[split])
     import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    noted = (builder.info.metadata or {}).get("num_objects", {})
+    # Such as `train[:98%]`: names of whole splits, each with a range.
+    parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(builder.info.splits)
+    if all(part.splitname in noted for part in parts):
+        found = [noted[part.splitname][part.from_ : part.to] for part in parts]
+        return np.concatenate([np.array(each) for each in found])
 
     count = _object_counter(builder)
     counts = []

@@ -218,16 +218,14 @@ def test_grayscale(data_dir, drawn, num_channels):
         np.testing.assert_allclose(batch["image"][..., channel], truth, atol=2e-3)
 
 
-def test_max_num_objects_needs_no_reading_where_the_counts_are_noted(data_dir):
-    assert len(images_of(batches(data_dir, max_num_objects=3))) == 45
+@pytest.mark.parametrize(("split", "number"), [("train", 45), ("train[5:]", 40)])
+def test_max_num_objects_needs_no_reading_where_the_counts_are_noted(
+    data_dir, monkeypatch, split, number
+):
+    monkeypatch.setattr(batching, "_object_counter", None)
+    assert len(images_of(batches(data_dir, split, max_num_objects=3))) == number
     with pytest.raises(ValueError, match=r"No scene .* Received: max_num_objects=2"):
-        batches(data_dir, max_num_objects=2)
-
-
-def test_max_num_objects_reads_the_counts_of_a_part(data_dir):
-    assert len(images_of(batches(data_dir, "train[5:]", max_num_objects=3))) == 40
-    with pytest.raises(ValueError, match="No scene"):
-        batches(data_dir, "train[5:]", max_num_objects=2)
+        batches(data_dir, split, max_num_objects=2)
 
 
 def test_num_scenes_counts_after_the_filter(tmp_path):
