@@ -70,6 +70,7 @@ def write_set_prediction(folder):
             {**own, "num_objects": n, "num_slots": n, "AP@1": 0.05 * n + 0.1 * seed}
             for n in (6, 7)
         ]
+        sweeps.append({**sweeps[-1], "dataset": "scenes/other", "AP@1": 0.99})
         for preset in ("clevr_cpu", "clevr6_properties_cpu"):
             names = ("set_prediction", preset, "slot_attention")
             path = write_row(folder, *names, seed, own, sweeps=sweeps)
