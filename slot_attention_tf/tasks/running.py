@@ -53,6 +53,16 @@ class _Plan:
 
 def run_task(task, model_name, preset_name, given, callbacks=None):
     """Trains, or continues, a run and evaluates it; see `slot_attention_tf.train`."""
+    policy = keras.config.dtype_policy()
+    try:
+        plan = _make_plan(task, model_name, preset_name, given, callbacks)
+        return _start_until_it_works(plan)
+    finally:  # The precision of the run is not that of what follows.
+        keras.config.set_dtype_policy(policy)
+
+
+def _make_plan(task, model_name, preset_name, given, callbacks):
+    """Checks what a caller gave, and prepares the process and the data."""
     entry = find_model(task.name, model_name)
     preset_name = preset_name or task.default_preset
     preset, options = resolve(task, entry, preset_name, given)
@@ -69,7 +79,7 @@ def run_task(task, model_name, preset_name, given, callbacks=None):
     watched = watched.take(-(-task.num_watched_scenes // preset.batch_size))
     first = next(iter(watched))
     task.check_batch(preset, first)
-    plan = _Plan(
+    return _Plan(
         task=task,
         entry=entry,
         preset_name=preset_name,
@@ -82,7 +92,6 @@ def run_task(task, model_name, preset_name, given, callbacks=None):
         watched=watched,
         first=first,
     )
-    return _start_until_it_works(plan)
 
 
 def _start_until_it_works(plan):

@@ -229,6 +229,8 @@ def test_flags_are_recorded_with_the_run(train, tmp_path, capsys, monkeypatch):
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["settings"]["clip_norm"] is None
     assert config["options"]["precision"] == "float16"
+    # What follows in a notebook is as before.
+    assert keras.config.dtype_policy().name == "float32"
 
 
 @pytest.mark.slow
